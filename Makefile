@@ -1,0 +1,50 @@
+# The README's two commands are `make demo` and `make test`; both share one .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# One XLA thread and one test process per core; a persistent compilation cache makes the second run quick.
+TEST_ENV := JAX_PLATFORMS=cpu XLA_FLAGS="--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+WORKERS ?= auto
+
+.PHONY: help demo test test-slow bench lint format dev clean check-python
+
+help:           ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
+
+demo: $(STAMP)  ## optimise a real silicon tracker (minutes)
+	$(BIN)/detopt optimise studies/its2_upgrade.yaml
+
+test: $(STAMP)  ## run the tests
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not benchmark"
+
+test-slow: $(STAMP)  ## run the long checks
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) -m slow
+
+bench: $(STAMP)  ## measure what the README says about speed
+	$(TEST_ENV) $(BIN)/python -m pytest -m benchmark -s
+
+dev: $(STAMP)   ## add the developers' tools and the git hook
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	$(BIN)/pre-commit install
+
+lint: dev       ## what the git hook checks
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: dev     ## let ruff mend what it can
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+$(STAMP): pyproject.toml constraints.txt | check-python
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	@touch $@
+
+check-python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "detopt needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo missing)."; \
+	  echo "Install it (Debian, Ubuntu: apt install python3; macOS: brew install python) or say: make PYTHON=python3.12 …"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "Python's venv module is missing: Debian, Ubuntu: apt install python3-venv; Fedora: dnf install python3-pip."; exit 1; }
+
+clean:          ## remove the environment and the caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache build dist
