@@ -1,0 +1,80 @@
+"""A detector: a named, ordered list of elements in a magnetic field."""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from detopt.detector.elements import BarrelLayer, BarrelStack, Surface
+from detopt.parameters import quantity
+
+__all__ = ["Detector", "Solenoid"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solenoid:
+    """A uniform magnetic field along z."""
+
+    name: ClassVar[str] = "field"
+    axes: ClassVar[tuple[str, ...]] = ()
+    B: Any = quantity("T", doc="magnetic field along z")
+
+
+FIELDS: dict[str, type] = {"solenoid": Solenoid}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detector:
+    """What is built. `frame` is "barrel" (z = beam, cylinders), "beamline" (z = beam, planes) or "portal" (z up)."""
+
+    children: ClassVar[tuple[str, ...]] = ("field", "elements")  # pytree children
+
+    name: str
+    frame: str
+    elements: tuple[Any, ...]
+    field: Any = None
+    source_reference: str = ""
+
+    def part(self, name: str) -> Any:
+        """An element, or the field. Raises KeyError naming what there is."""
+        for element in self.elements:
+            if element.name == name:
+                return element
+        if name == "field" and self.field is not None:
+            return self.field
+        raise KeyError(f"{self.name} has no element {name!r}; it has {', '.join(e.name for e in self.elements)}")
+
+    def with_part(self, name: str, part: Any) -> "Detector":
+        """The detector with one element, or the field, replaced."""
+        if name == "field":
+            return replace(self, field=part)
+        return replace(self, elements=tuple(part if e.name == name else e for e in self.elements))
+
+    def surfaces(self) -> tuple[Surface, ...]:
+        """Every thin surface, in the order of the file."""
+        return tuple(s for e in self.elements for s in e.surfaces())
+
+    def sensors(self) -> tuple[Surface, ...]:
+        """The surfaces that measure."""
+        return tuple(s for s in self.surfaces() if s.resolution is not None)
+
+    def layer(self, name: str) -> BarrelLayer:
+        """A barrel layer by name, also one inside a stack."""
+        for element in self.elements:
+            layers = element.layers() if isinstance(element, BarrelStack) else (element,)
+            for layer in layers:
+                if layer.name == name:
+                    return layer
+        raise KeyError(name)
+
+    # The rest is what notebooks use; it imports what it needs when it is called.
+
+    def draw(self, path: str | None = None) -> Any:
+        """Draw the side view (and the view along the beam); returns the matplotlib figure, saved where `path` says."""
+        from detopt.report.drawing import draw_detector
+
+        return draw_detector(self, path)
+
+    def resolution(self, momentum: Any, theta: Any = None) -> list[dict[str, float]]:
+        """Track resolutions of muons, all hits assumed: one row for each momentum (GeV) and polar angle (rad)."""
+        from detopt.study.resolution import resolution_table
+
+        return resolution_table(self, momentum, theta)

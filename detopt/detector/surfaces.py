@@ -1,0 +1,66 @@
+"""The surfaces of a detector as arrays, for one compiled pass over all of them."""
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Array, Float
+
+from detopt.backend import jax, jnp, register
+from detopt.detector.detector import FIELDS, Detector
+from detopt.detector.elements import ELEMENTS
+
+__all__ = ["Surfaces", "as_arrays", "surfaces"]
+
+
+class Surfaces(eqx.Module):
+    """n thin surfaces, in the order of the file. Lengths in mm."""
+
+    names: tuple[str, ...] = eqx.field(static=True)
+    cylinder: tuple[bool, ...] = eqx.field(static=True)
+    position: Float[Array, " n"]  # radius of a cylinder, z of a disk or plane
+    low: Float[Array, " n"]
+    high: Float[Array, " n"]
+    x_over_X0: Float[Array, " n"]
+    weight: Float[Array, "n 2"]  # 1 / resolution^2, 0 where nothing is measured
+    efficiency: Float[Array, " n"]
+    measured: tuple[tuple[bool, bool], ...] = eqx.field(static=True)
+
+    @property
+    def sensitive(self) -> np.ndarray:
+        """Which surfaces measure anything; known before any number is."""
+        return np.asarray(self.measured).any(axis=1)
+
+
+def as_arrays(detector: Detector, dtype: jnp.dtype = jnp.float64) -> Detector:
+    """The detector with every number a strongly typed scalar array, so that one trace serves every value."""
+    for cls in (*ELEMENTS.values(), *FIELDS.values(), Detector, *map(type, detector.elements)):
+        register(cls)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), detector)
+
+
+def surfaces(detector: Detector) -> Surfaces:
+    """Stack the detector's surfaces; every array takes its dtype from the detector's leaves."""
+    listed = detector.surfaces()
+    dtype = jnp.result_type(*jax.tree.leaves(detector))
+
+    def stack(values: list) -> Array:
+        return jnp.stack([jnp.asarray(v, dtype) for v in values])
+
+    measured = tuple(
+        (False, False) if s.resolution is None else (s.resolution[0] is not None, s.resolution[1] is not None)
+        for s in listed
+    )
+    weight = [
+        stack([0.0 if not m else 1 / s.resolution[axis] ** 2 for axis, m in enumerate(flags)])
+        for s, flags in zip(listed, measured, strict=True)
+    ]
+    return Surfaces(
+        names=tuple(s.name for s in listed),
+        cylinder=tuple(s.kind == "cylinder" for s in listed),
+        position=stack([s.position for s in listed]),
+        low=stack([s.low for s in listed]),
+        high=stack([s.high for s in listed]),
+        x_over_X0=stack([s.x_over_X0 for s in listed]),
+        weight=jnp.stack(weight),
+        efficiency=stack([s.efficiency for s in listed]),
+        measured=measured,
+    )

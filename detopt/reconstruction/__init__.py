@@ -1,0 +1,1 @@
+"""Hits to tracks: least squares with the full covariance."""

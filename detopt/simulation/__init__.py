@@ -1,0 +1,1 @@
+"""What nature does: sources, the path of a particle, scattering."""

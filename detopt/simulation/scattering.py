@@ -1,0 +1,28 @@
+"""Multiple Coulomb scattering in thin surfaces."""
+
+from jaxtyping import Array, Float
+
+from detopt.backend import jnp
+
+__all__ = ["MUON_MASS", "beta", "highland"]
+
+MUON_MASS = 0.1056583755  # GeV, PDG 2022
+
+
+def beta(momentum: Float[Array, ""], mass: float = MUON_MASS) -> Float[Array, ""]:
+    """Velocity of a particle of the given momentum (GeV) and mass (GeV)."""
+    return momentum / jnp.sqrt(momentum**2 + mass**2)
+
+
+def highland(thickness: Float[Array, " n"], momentum: Float[Array, ""], velocity: Float[Array, ""]) -> Float[Array, " n"]:
+    """Width of the projected scattering angle in rad.
+
+    theta_0 = 13.6 MeV / (beta p) sqrt(x/X0) [1 + 0.038 ln(x / (X0 beta^2))], PDG eq. 34.16 (Lynch and Dahl, NIM B 58
+    (1991) 6). `thickness` is x/X0 along the track of each surface (n,), and each has its own logarithm; zero gives zero,
+    with a finite gradient.
+    """
+    present = thickness > 0
+    x = jnp.where(present, thickness, 1.0)
+    # The bracket turns negative below 4e-12 X0, where nothing scatters.
+    bracket = jnp.maximum(1 + 0.038 * jnp.log(x / velocity**2), 0.0)
+    return jnp.where(present, 13.6e-3 / (velocity * momentum) * jnp.sqrt(x) * bracket, 0.0)
