@@ -14,7 +14,6 @@ class Solenoid:
     """A uniform magnetic field along z."""
 
     name: ClassVar[str] = "field"
-    axes: ClassVar[tuple[str, ...]] = ()
     B: Any = quantity("T", doc="magnetic field along z")
 
 
@@ -32,6 +31,7 @@ class Detector:
     elements: tuple[Any, ...]
     field: Any = None
     source_reference: str = ""
+    description: str = ""
 
     def part(self, name: str) -> Any:
         """An element, or the field. Raises KeyError naming what there is."""

@@ -101,10 +101,11 @@ class _Sensor:
         """What there is to pay for; nothing where nothing is measured."""
         if not self.measures:
             return ()
-        # A missing pitch on one axis is a strip as long as the sensor: it adds no channels of its own.
-        channels = 0.0 if self.pitch is None else self.area / math.prod(p for p in self.pitch if p is not None)
-        if self.pitch is not None and None in self.pitch:
-            channels = channels / self.strip_length
+        channels: Any = 0.0
+        if self.pitch is not None:
+            # Without a pitch on the second axis there are strips, as long as the sensor.
+            first, second = self.pitch
+            channels = self.area / (first * (self.strip_length if second is None else second))
         return (Readout(self.area, channels, self.radiation_thickness),)
 
     @property

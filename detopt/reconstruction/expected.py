@@ -1,0 +1,109 @@
+"""What a track fit is expected to achieve, without sampling: variances summed over hit patterns."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from detopt.backend import jax, jnp
+from detopt.detector.detector import Detector
+from detopt.detector.surfaces import Surfaces, surfaces
+from detopt.reconstruction.least_squares import track_covariance
+from detopt.reconstruction.patterns import pattern_probability
+from detopt.simulation.helix import curvature, helix
+from detopt.simulation.physics import Physics
+from detopt.simulation.scattering import beta, highland
+
+__all__ = ["ExpectedTracks", "expected_tracks", "fewest_hits"]
+
+
+class ExpectedTracks(NamedTuple):
+    """Mean variances of the tracks of N particles, and how often there is a track at all."""
+
+    d0: Float[Array, " N"]  # mm^2
+    phi: Float[Array, " N"]  # rad^2
+    pt: Float[Array, " N"]  # variance of pT / pT; infinite without a field
+    z0: Float[Array, " N"]  # mm^2
+    theta: Float[Array, " N"]  # rad^2
+    efficiency: Float[Array, " N"]
+
+
+def fewest_hits(detector: Detector) -> int:
+    """Hits that determine a track in the bending plane: a circle takes three, a line two."""
+    return 2 if detector.field is None else 3
+
+
+def expected_tracks(
+    detector: Detector,
+    particles: Float[np.ndarray, "N 2"],
+    charge: int,
+    physics: Physics,
+    patterns: Bool[np.ndarray, "patterns n"],
+    min_hits: int,
+) -> ExpectedTracks:
+    """Variances of the track parameters, averaged over the hit patterns that make a track.
+
+    A track has at least `min_hits` hits that measure the first coordinate; z0 and theta also need two that measure the
+    second, and patterns that have fewer do not count for these two.
+
+    Args:
+        detector: in a solenoid or without a field.
+        particles: momentum in GeV and polar angle in rad of each particle; all start at the origin.
+        charge: +1 or -1.
+        physics: which effects are on.
+        patterns: from `hit_patterns`.
+        min_hits: at least `fewest_hits(detector)`.
+    """
+    stacked = surfaces(detector)
+    fitted = np.array([0, 1, 3, 4] if detector.field is None else [0, 1, 2, 3, 4])
+
+    def one(particle: Float[Array, " 2"]) -> ExpectedTracks:
+        return _expected_track(detector, stacked, particle, charge, physics, patterns, min_hits, fitted)
+
+    return jax.vmap(one)(jnp.asarray(particles, stacked.position.dtype))
+
+
+def _expected_track(
+    detector: Detector,
+    stacked: Surfaces,
+    particle: Float[Array, " 2"],
+    charge: int,
+    physics: Physics,
+    patterns: Bool[np.ndarray, "patterns n"],
+    min_hits: int,
+    fitted: np.ndarray,
+) -> ExpectedTracks:
+    momentum, theta = particle
+    # Sines and cosines leave cot(90 deg) at 6e-17 instead of 0: a disk would be hit a light year away.
+    cot_theta = jnp.where(jnp.abs(theta - jnp.pi / 2) < 1e-12, 0.0, jnp.cos(theta) / jnp.sin(theta))
+    kappa = jnp.zeros_like(momentum) if detector.field is None else charge * curvature(detector.field.B, momentum, theta)
+    bent = jnp.zeros_like(kappa) if physics.bending == "parabola" else kappa
+    crossings = helix(stacked, bent, cot_theta)
+    velocity = beta(momentum) if physics.velocity == "true" else jnp.ones_like(momentum)
+    scattering = highland(stacked.x_over_X0 * crossings.obliquity, momentum, velocity) ** 2
+
+    measured = np.asarray(stacked.measured)
+    hits = patterns[:, :, None] & measured & crossings.crossed[:, None]  # (patterns, n, 2)
+    count = jnp.sum(hits, axis=1)
+    is_track = count[:, 0] >= min_hits
+    has_z = is_track & (count[:, 1] >= 2)
+    probability = pattern_probability(patterns, stacked.efficiency)
+    # A pattern that makes no track is fitted with all hits, and counts for nothing.
+    used = jnp.where(is_track[:, None, None], hits, measured)
+    covariance = jax.vmap(lambda u: track_covariance(crossings, jnp.where(u, stacked.weight, 0.0), scattering, fitted))(
+        used
+    )
+    variance = dict(zip(fitted.tolist(), jnp.diagonal(covariance, axis1=1, axis2=2).T, strict=True))
+
+    def mean(parameter: int, counted: Bool[Array, " patterns"]) -> Float[Array, ""]:
+        weight = jnp.where(counted, probability, 0.0)
+        return jnp.sum(weight * variance[parameter]) / jnp.sum(weight)
+
+    return ExpectedTracks(
+        d0=mean(0, is_track),
+        phi=mean(1, is_track),
+        pt=mean(2, is_track) / kappa**2 if 2 in variance else jnp.full_like(momentum, jnp.inf),
+        z0=mean(3, has_z),
+        theta=mean(4, has_z) * jnp.sin(theta) ** 4,
+        efficiency=jnp.sum(jnp.where(is_track, probability, 0.0)),
+    )

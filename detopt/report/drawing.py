@@ -1,0 +1,294 @@
+"""Drawings of a detector from the side and along the beam, one design or two beside each other at the same scale.
+
+A layout is a list of mappings, as a run folder stores it: `name`, `kind` (cylinder, disk, plane or slab), `position`,
+`low`, `high`, `x_over_X0` and `resolution` (None where nothing is measured), in mm; a slab has its `material`, lies
+between `low` and `high` along the beam, and `position` is half of its width (None: as wide as the rest).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.patches import Circle, Rectangle
+from matplotlib.ticker import FuncFormatter
+
+from detopt.report.style import FAINT, Drawing, plain, styled
+from detopt.report.text import number
+
+__all__ = ["draw_detector", "draw_layout", "spread"]
+
+LABEL = 9.5  # font size
+ROW, LETTER = 0.19, 0.076  # inches that a label takes: its height, and its width a letter
+THICKNESS = LinearSegmentedColormap.from_list("thickness", ["#3b8bdf", "#a263c9", "#e0503a"])  # on light and on dark
+
+Layout = Sequence[dict[str, Any]]
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """An element as it is drawn from the side, in the unit of the axes."""
+
+    name: str
+    kind: str
+    lines: tuple[tuple[Point, Point], ...]
+    anchor: Point  # where its label points
+    beside: bool  # the label stands to the right of the panel, else above it
+    position: float
+    x_over_X0: float
+    measures: bool
+
+    @property
+    def value(self) -> str:
+        return f"{self.position:.4g}".replace("-", "−")
+
+    def style(self, thickest: float, room: float) -> dict[str, Any]:
+        """Colour and width, in points, grow with thickness; what measures nothing is grey and dashed."""
+        part = self.x_over_X0 / thickest if self.x_over_X0 > 0 and thickest > 0 else 0.0
+        if not self.measures:
+            return {"color": FAINT, "linewidth": min(1.2, room), "linestyle": (0, (4, 2))}
+        return {"color": THICKNESS(part), "linewidth": min(1.5 + 2.7 * part, room)}
+
+
+def draw_layout(before: Layout, after: Layout | None = None, title: str = "", frame: str = "barrel") -> Drawing:
+    """Draw a layout, or two at the same scale: the side view, the view along the beam, and a crowded inside enlarged.
+
+    In the frame "portal" z points up; otherwise it points to the right.
+    """
+    extent = max((abs(number(v)) for s in [*before, *(after or [])] for v in (s["position"], s["high"])), default=1.0)
+    unit, factor = ("m", 1e3) if extent >= 5e3 else ("mm", 1.0)
+    designs = [_shapes(layout, frame == "portal", factor) for layout in (before, after) if layout is not None]
+    shapes = [s for design in designs for s in design] or [_nothing()]
+
+    x, y = _ranges(shapes)
+    width, height = 5.0 if after is not None else 8.2, 5.5
+    scale = min(width / (x[1] - x[0]), height / (y[1] - y[0]))
+    to_scale = scale * (x[1] - x[0]) > 1.8 and scale * (y[1] - y[0]) > 1.3
+    width, height = (scale * (x[1] - x[0]), scale * (y[1] - y[0])) if to_scale else (width, 3.2)
+    inside = _crowded_inside(designs, ROW * (y[1] - y[0]) / height)
+    crossing = [[s for s in design if not s.beside] for design in designs]
+    top = max((0.45 if _row(c) < width else _word(c, 1)) for c in crossing) if any(crossing) else 0.0
+    round_ = any(s.kind in ("cylinder", "disk") for s in shapes)
+    second = 2.2 if inside else 3.0 if round_ else 0.0
+    margin = max(_word([s for s in shapes if s.beside], 1), 0.4)
+    column = max(0.9 + width + margin, 6.6 / len(designs))
+    floor = 0.6 + (second + 0.95 if round_ else 0.0)
+    heading = 0.75 if after is None and to_scale else 1.0
+
+    with styled():
+        figure = Drawing(column * len(designs), floor + height + top + heading)
+        total = figure.get_size_inches()[1]
+        thickest = max((s.x_over_X0 for s in shapes if s.measures and s.x_over_X0 > 0), default=0.0)
+        room = figure.get_figwidth() - (5.4 if thickest else 0.5)
+        text = plain(title, int(room / 0.105))
+        figure.text(0.25 / figure.get_figwidth(), 1 - 0.2 / total, text, va="top", size=13, weight="bold")
+        _thickness_scale(figure, thickest, total)
+        names = ("before", "after") if after is not None else ("",)
+        axes = ("x [%s]", "z [%s]") if frame == "portal" else ("z [%s]", "r [%s]" if round_ else "x [%s]")
+        for i, (name, design) in enumerate(zip(names, designs, strict=True)):
+            left = column * i + 0.75 + 0.5 * (column - 0.9 - width - margin)
+            side = figure.panel(left, floor, width, height, xlim=x, ylim=y)
+            side.set(xlabel=axes[0] % unit, ylabel=axes[1] % unit)
+            side.set_title(name + ("" if to_scale else "  (not to scale)"), pad=6 + 72 * top, weight="bold")
+            side.axhline(0, color=FAINT, linewidth=0.6)
+            _draw(side, design, thickest)
+            _labels(side, [s for s in design if s.beside and not (inside and s.position <= inside)], unit)
+            _labels(side, [s for s in design if not s.beside], unit)
+            if not round_:
+                continue
+            side.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):g}"))  # r on both sides
+            edge = left + width + margin - 0.1 - second if inside else left + 0.5 * (width - second)
+            along = figure.panel(edge, 0.6, second, second, xlim=y, ylim=y)
+            along.set(xlabel=f"x [{unit}]", ylabel=f"y [{unit}]")
+            along.set_title("along the beam", size="small")
+            _draw_along(along, design, thickest)
+            if inside:
+                inner = [s for s in design if s.kind == "cylinder" and s.position <= inside]
+                reach = max(s.anchor[0] for d in designs for s in d if s.measures and s.position <= inside)
+                zoom = figure.panel(left, 0.6, width - second - 0.85, second)
+                zoom.set(xlim=(-1.15 * reach, 1.15 * reach), ylim=(0, 1.2 * inside))
+                zoom.set(xlabel=f"z [{unit}]", ylabel=f"r [{unit}]")
+                zoom.set_title("inside, r stretched", size="small")
+                _draw(zoom, inner, thickest)
+                _labels(zoom, inner, unit)
+    return figure
+
+
+def draw_detector(detector: Any, path: str | Path | None = None) -> Drawing:
+    """Draw a detector that has a name, a frame, surfaces and perhaps slabs; save the figure where `path` says."""
+    keys = ("name", "kind", "position", "low", "high", "x_over_X0", "resolution")
+    layout = [{key: getattr(surface, key) for key in keys} for surface in detector.surfaces()]
+    for element in detector.elements:
+        if not hasattr(element, "surfaces"):
+            (low, high), span = element.z, element.span
+            half = None if span is None else 0.5 * min(map(float, span if isinstance(span, tuple) else (span,)))
+            layout.append({"name": element.name, "kind": "slab", "position": half, "low": low, "high": high,
+                           "x_over_X0": 0.0, "resolution": None, "material": element.material})  # fmt: skip
+    figure = draw_layout(layout, None, detector.name, detector.frame)
+    if path is not None:
+        with styled():
+            figure.savefig(path, dpi=150)
+    return figure
+
+
+def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Move sorted positions as little as possible (least squares) so that neighbours are `gap` apart, within limits."""
+    blocks: list[list[float]] = []  # [sum, count] of wanted[i] - i * gap: must not decrease
+    for i, w in enumerate(wanted):
+        blocks.append([w - i * gap, 1])
+        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
+            total, n = blocks.pop()
+            blocks[-1][0] += total
+            blocks[-1][1] += n
+    level = [total / n for total, n in blocks for _ in range(int(n))]
+    last = high - gap * (len(level) - 1)
+    return [min(max(z, low), last) + i * gap for i, z in enumerate(level)]
+
+
+def _shapes(layout: Layout, upright: bool, factor: float) -> list[_Shape]:
+    widest = max((number(s["high"]) for s in layout if s["kind"] == "plane"), default=math.nan)
+    shapes = []
+    for surface in layout:
+        kind = surface["kind"]
+        at, low, high = (number(surface[key]) / factor for key in ("position", "low", "high"))
+        lines: tuple[tuple[Point, Point], ...]
+        if kind == "slab":
+            half = at if at > 0 else widest / factor if widest > 0 else high - low
+            lines, anchor = (((low, -half), (high, half)),), (0.5 * (low + high), half)
+        elif kind == "cylinder":
+            lines, anchor = (((low, at), (high, at)), ((low, -at), (high, -at))), (high, at)
+        elif kind == "disk":
+            lines, anchor = (((at, low), (at, high)), ((at, -low), (at, -high))), (at, high)
+        else:
+            lines, anchor = (((at, -high), (at, high)),), (at, high)
+        if upright:
+            lines = tuple(((a[1], a[0]), (b[1], b[0])) for a, b in lines)
+            anchor = (anchor[1], anchor[0])
+        if all(math.isfinite(c) for line in lines for point in line for c in point):
+            name = f"{surface['name']} {surface['material']}" if kind == "slab" else surface["name"]
+            position = 0.5 * (low + high) if kind == "slab" else at
+            shapes.append(
+                _Shape(plain(name, 14), kind, lines, anchor, (kind == "cylinder") != upright, position,
+                       number(surface["x_over_X0"]), surface["resolution"] is not None)
+            )  # fmt: skip
+    return shapes
+
+
+def _nothing() -> _Shape:
+    return _Shape("", "plane", (((-1.0, -1.0), (1.0, 1.0)),), (0.0, 0.0), False, 0.0, 0.0, False)
+
+
+def _row(shapes: list[_Shape]) -> float:
+    """Inches that labels beside each other take, name above position."""
+    return len(shapes) * _word(shapes, 2)
+
+
+def _word(shapes: list[_Shape], lines: int) -> float:
+    """Inches that the longest label takes on one line or on two."""
+    longest = max((max(len(s.name), len(s.value) + 3) if lines == 2 else len(s.name + s.value) + 5 for s in shapes),
+                  default=0)  # fmt: skip
+    return LETTER * (longest + 1)
+
+
+def _ranges(shapes: list[_Shape]) -> tuple[Point, Point]:
+    """What the side view shows. A beam pipe may leave it: only sensors and what stands across the beam count."""
+    long = [s for s in shapes if s.measures or s.kind != "cylinder"] or shapes
+    xs = [point[0] for s in long for line in s.lines for point in line]
+    ys = [point[1] for s in shapes for line in s.lines for point in line]
+    (x0, x1), (y0, y1) = (min(xs), max(xs)), (min(ys), max(ys))
+    size = max(x1 - x0, y1 - y0, 1e-9)
+    mx, my = (0.06 * max(v, 0.05 * size) for v in (x1 - x0, y1 - y0))
+    return (x0 - mx, x1 + mx), (y0 - my, y1 + my)
+
+
+def _crowded_inside(designs: list[list[_Shape]], gap: float) -> float:
+    """The radius up to which cylinders are too close to be labelled, though what follows is far out; 0 for none."""
+    radii = sorted({s.position for design in designs for s in design if s.kind == "cylinder"})
+    ratios = [b / a for a, b in zip(radii, radii[1:], strict=False)]
+    if not ratios or max(ratios) < 1.8:
+        return 0.0
+    limit = radii[ratios.index(max(ratios))]
+    sensors = [sorted(s.position for s in d if s.measures and s.kind == "cylinder") for d in designs]
+    crowded = any(b - a < gap for d in sensors for a, b in zip(d, d[1:], strict=False) if b <= limit)
+    return limit if crowded and limit < 0.35 * radii[-1] else 0.0
+
+
+def _inches(ax: Axes) -> tuple[float, float]:
+    box, (width, height) = ax.get_position(), ax.figure.get_size_inches()
+    return box.width * width, box.height * height
+
+
+def _room(shapes: list[_Shape], points: float) -> dict[int, float]:
+    """The widest line for each shape that leaves a gap to its neighbours, given points per unit of length."""
+    room = {}
+    for s in shapes:
+        others = [abs(o.position - s.position) for o in shapes if o is not s and o.kind == s.kind and o.measures]
+        room[id(s)] = max(0.6 * points * min((d for d in others if d > 0), default=math.inf), 0.4)
+    return room
+
+
+def _draw(ax: Axes, shapes: list[_Shape], thickest: float) -> None:
+    (x0, x1), (y0, y1) = ax.get_xlim(), ax.get_ylim()
+    width, height = _inches(ax)
+    across, along = 72 * height / (y1 - y0), 72 * width / (x1 - x0)
+    beside, above = (_room(shapes, points) for points in (across, along))
+    for s in sorted(shapes, key=lambda s: s.measures):
+        if s.kind == "slab":
+            (a, b), (c, d) = s.lines[0]
+            block = Rectangle((a, b), c - a, d - b, facecolor="none", edgecolor=FAINT, hatch="////", linewidth=0.8)
+            ax.add_patch(block)
+            continue
+        for (a, b), (c, d) in s.lines:
+            style = s.style(thickest, (beside if s.beside else above)[id(s)])
+            ax.plot([a, c], [b, d], solid_capstyle="butt", dash_capstyle="butt", **style)
+
+
+def _draw_along(ax: Axes, shapes: list[_Shape], thickest: float) -> None:
+    round_ = [s for s in shapes if s.kind in ("cylinder", "disk")]
+    (low, high), (width, _) = ax.get_xlim(), _inches(ax)
+    room = _room(round_, 72 * width / (high - low))
+    for s in sorted(round_, key=lambda s: (s.kind == "cylinder", s.measures)):
+        style = s.style(thickest, room[id(s)] if s.kind == "cylinder" else 0.8)
+        for radius in {abs(point[1]) for line in s.lines for point in line} - {0.0}:
+            ax.add_patch(Circle((0, 0), radius, fill=False, **style))
+
+
+def _labels(ax: Axes, shapes: list[_Shape], unit: str) -> None:
+    """Names with positions outside the panel, moved apart where they are close; with too many, only every so many."""
+    if not shapes:
+        return
+    (x0, x1), (y0, y1), (width, height) = ax.get_xlim(), ax.get_ylim(), _inches(ax)
+    beside, two_lines = shapes[0].beside, not shapes[0].beside and _row(shapes) < width
+    inches = height if beside else width
+    gap = (_word(shapes, 2) if two_lines else ROW) / inches
+    anchors = [((s.anchor[0] - x0) / (x1 - x0), (s.anchor[1] - y0) / (y1 - y0), s) for s in shapes]
+    anchors.sort(key=lambda anchor: anchor[int(beside)])
+    reach = abs(anchors[-1][int(beside)] - anchors[0][int(beside)])
+    most = min(max(int(reach / gap) + 2, 8), int(1.04 / gap) + 1)
+    anchors = anchors[:: math.ceil(len(anchors) / most)]
+    places = spread([anchor[int(beside)] for anchor in anchors], gap, -0.02, 1.02)
+    for (x, y, s), place in zip(anchors, places, strict=True):
+        end = (1 + 0.13 / width, place) if beside else (place, 1 + 0.11 / height)
+        path = [(min(x, 1), y), (1, y), end] if beside else [(x, y), (x, 1), end]
+        ax.plot(*zip(*path, strict=True), transform=ax.transAxes, clip_on=False, color=FAINT, linewidth=0.7, zorder=0)
+        text = s.name + ("\n" if two_lines else "  ") + f"{s.value} {unit}"
+        at = (end[0] + 0.05 / width, end[1]) if beside else (end[0], end[1] + 0.03 / height)
+        ax.text(*at, text, transform=ax.transAxes, size=LABEL, rotation=0 if beside or two_lines else 90,
+                ha="left" if beside else "center", va="center" if beside else "bottom")  # fmt: skip
+
+
+def _thickness_scale(figure: Drawing, thickest: float, total: float) -> None:
+    """The colours of the sensors, at the upper right; nothing where no thickness is known."""
+    if thickest <= 0:
+        return
+    bar = figure.panel(figure.get_figwidth() - 2.35, total - 0.34, 1.9, 0.1, xlim=(0, 100 * thickest), ylim=(0, 1))
+    bar.imshow([[i / 99 for i in range(100)]], cmap=THICKNESS, aspect="auto", extent=(0, 100 * thickest, 0, 1))
+    bar.set_yticks([])
+    bar.tick_params(which="both", top=False, right=False, left=False, length=2, labelsize=LABEL - 1, pad=2)
+    bar.locator_params(axis="x", nbins=4)
+    label = "$x/X_0$ [%]   (grey, dashed: not a sensor)"
+    bar.text(-0.04, 0.5, label, transform=bar.transAxes, ha="right", va="center", size=LABEL)

@@ -1,0 +1,136 @@
+"""The look that every figure shares: mplhep's, at sizes that suit both a page and a projector.
+
+Figures are plain `Figure` objects, never pyplot's, so drawing one neither picks a backend nor touches the figures that a
+user has open. Two colours stand for the page rather than for ink: in `svg` they become CSS variables, and the figure
+follows the reader's light or dark theme.
+"""
+
+import functools
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+__all__ = ["AFTER", "BEFORE", "FAINT", "INK", "PAPER", "WARNING", "Drawing", "save", "styled", "svg"]
+
+# Petroff's colours (arXiv:2107.02270), told apart with any colour vision and on light and dark paper alike.
+BEFORE, AFTER, WARNING, FAINT = "#f89c20", "#5790fc", "#e42536", "#8c9299"
+INK, PAPER = "#1b1f24", "#fefefe"
+
+
+@functools.cache
+def _settings() -> dict[str, Any]:
+    from mplhep import style  # brings its fonts; takes more than a second, hence here
+
+    installed = {font.name for font in fontManager.ttflist}
+    ticks = {
+        f"{axis}tick.{key}": value
+        for axis in "xy"
+        for key, value in {
+            "color": INK, "labelsize": "small", "major.size": 6, "minor.size": 3, "major.pad": 5,
+            "major.width": 0.9, "minor.width": 0.7,
+        }.items()
+    }  # fmt: skip
+    return {
+        **style.ROOT,
+        **ticks,
+        "font.family": [name for name in ("TeX Gyre Heros", "DejaVu Sans") if name in installed],
+        "mathtext.fontset": "custom" if "TeX Gyre Heros" in installed else "dejavusans",
+        "mathtext.default": "it",
+        "font.size": 12,
+        "axes.titlesize": "medium",
+        "axes.titlelocation": "left",
+        "axes.linewidth": 0.9,
+        "axes.edgecolor": INK,
+        "axes.labelcolor": INK,
+        "text.color": INK,
+        "axes.axisbelow": True,
+        "axes.unicode_minus": True,
+        "legend.handlelength": 2,
+        "lines.linewidth": 2,
+        "figure.dpi": 100,
+        "pdf.fonttype": 42,  # text stays text
+        "svg.fonttype": "path",  # the reader may not have the font
+        "svg.hashsalt": "detopt",  # the same figure gives the same file
+    }
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw inside this; what was set before returns on leaving. A glyph that no font has is a box, not a warning."""
+    with matplotlib.rc_context(_settings()), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        yield
+
+
+class Drawing(Figure):
+    """A figure that shows itself at the end of a notebook cell, whatever the backend."""
+
+    def __init__(self, width: float, height: float) -> None:
+        super().__init__(figsize=(width, height), facecolor="white")
+        FigureCanvasAgg(self)
+
+    def panel(self, left: float, bottom: float, width: float, height: float, **kwargs: Any) -> Axes:
+        """Axes placed in inches, so that neither text nor scale depends on the size of the figure."""
+        w, h = self.get_size_inches()
+        return self.add_axes((left / w, bottom / h, width / w, height / h), **kwargs)
+
+    def _repr_png_(self) -> bytes:
+        return _render(self, "png", dpi=100)
+
+
+def save(figure: Figure, folder: Path, name: str) -> Path:
+    """Write `<name>.png` for slides and `<name>.pdf` for papers into a folder; returns the path of the first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix, metadata in (("pdf", {"CreationDate": None}), ("png", {})):
+        path = folder / f"{name}.{suffix}"
+        path.write_bytes(_render(figure, suffix, dpi=150, metadata=metadata))
+    return path
+
+
+def svg(figure: Figure, name: str, alt: str) -> str:
+    """The figure as an inline SVG element with a transparent background, in the colours of the page.
+
+    `name` sets its ids apart from those of other figures in the page; `alt` must be escaped already.
+    """
+    # Without a date and a creator, matplotlib writes no metadata, and so no address.
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    text = _render(figure, "svg", transparent=True, metadata=nothing).decode()
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text[text.index("<svg") :])
+    text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2)
+    text = text.replace(INK, "var(--ink)").replace(PAPER, "var(--paper)")
+    return text.replace("<svg", f'<svg role="img" aria-label="{alt}"', 1)
+
+
+def _render(figure: Figure, suffix: str, **kwargs: Any) -> bytes:
+    buffer = io.BytesIO()
+    with styled():
+        figure.savefig(buffer, format=suffix, **kwargs)
+    return buffer.getvalue()
+
+
+def plain(text: Any, length: int = 28) -> str:
+    """A name as a label: one line, not too long, and no dollar starts a formula."""
+    line = " ".join(str(text).split())
+    return (line if len(line) <= length else line[: length - 1] + "…").replace("$", r"\$")
+
+
+def log_ticks(ax: Axes, which: str) -> None:
+    """Logarithmic axis with numbers that are read aloud (0.5, 1, 2, 5, 10), as many as there is room for."""
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    getattr(ax, f"set_{which}scale")("log")
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 60 * low else (1,), numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(LogLocator(subs=range(1, 10), numticks=100))
+    axis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,58 @@
+"""Numbers as people write them: "21.3 ± 0.2 µm", "−21 %"."""
+
+import math
+from typing import Any
+
+from detopt.units import UnitError, format_quantity, parse_unit
+
+__all__ = ["MISSING", "count", "number", "percent", "quantity", "unit"]
+
+MISSING = "–"
+_PRETTY = {"um": "µm", "urad": "µrad", "us": "µs", "deg": "°", "permille": "‰", "mm2": "mm²", "cm2": "cm²", "m2": "m²"}
+
+
+def number(value: Any) -> float:
+    """A float; NaN for null and for what is no number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def unit(symbol: str) -> str:
+    """The unit in print: "kEUR/m2" is kEUR/m²."""
+    return "/".join(_PRETTY.get(part, part) for part in (symbol or "").split("/"))
+
+
+def scale(symbol: str) -> float:
+    """What to divide a base-unit value by; 1 for a unit that is not known."""
+    try:
+        return parse_unit(symbol or "1").factor
+    except UnitError:
+        return 1.0
+
+
+def quantity(value: Any, symbol: str = "", error: Any = 0.0, digits: int = 4) -> str:
+    """A base-unit value in the unit given, with its error where it has one, to two digits of that error."""
+    value, error, factor = number(value), number(error), scale(symbol)
+    if not math.isfinite(value):
+        return MISSING
+    if math.isfinite(error) and error > 0:
+        places = max(0, 1 - math.floor(math.log10(error / factor)))
+        text = f"{value / factor:.{places}f} ± {error / factor:.{places}f}"
+    else:
+        text = format_quantity(value / factor, "", max(digits, len(f"{abs(value / factor):.0f}")))
+    return f"{text} {unit(symbol)}".strip().replace("-", "−")
+
+
+def percent(fraction: float) -> str:
+    """A change with its sign, to three digits at most: 0.2134 is "+21.3 %"."""
+    if not math.isfinite(fraction):
+        return MISSING
+    places = next((p for p, limit in ((0, 0.995), (1, 0.00995)) if abs(fraction) >= limit), 2)
+    return f"{100 * fraction:+.{places}f} %".replace("-", "−")
+
+
+def count(n: int, noun: str) -> str:
+    """ "1 step", "400 steps"."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"

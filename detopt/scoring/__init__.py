@@ -1,0 +1,1 @@
+"""Estimates and cost to a score: resolution, efficiency, constraints."""

@@ -1,0 +1,146 @@
+"""Design in, score out: `evaluate(design, head, key) -> Score`, pure, jit-able, vmap-able and differentiable."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from detopt.backend import jax, jnp
+from detopt.detector.cost import Prices, cost
+from detopt.detector.detector import Detector
+from detopt.reconstruction.expected import ExpectedTracks, expected_tracks, fewest_hits
+from detopt.reconstruction.patterns import hit_patterns
+from detopt.scoring.score import Score
+from detopt.simulation.physics import Physics
+from detopt.simulation.source import Gun
+
+__all__ = ["Evaluator", "View"]
+
+
+class Nodes(NamedTuple):
+    """The part of the tracks that one term looks at."""
+
+    weight: Float[np.ndarray, " N"]
+    efficiency: Float[Array, " N"]
+    tracks: ExpectedTracks
+
+    def variance(self, of: str) -> Float[Array, " N"]:
+        """Variance of a track parameter."""
+        return getattr(self.tracks, of)
+
+
+class View:
+    """An evaluated design, as objectives and constraints see it."""
+
+    def __init__(
+        self, design: Detector, prices: Prices, tracks: ExpectedTracks, rows: Mapping[Any, tuple[np.ndarray, np.ndarray]]
+    ) -> None:
+        self._design, self._tracks, self._rows = design, tracks, rows
+        self.cost = cost(design, prices)
+        self.sensors = design.sensors()
+
+    def nodes(self, term: Any) -> Nodes:
+        """The particles that a term averages over."""
+        index, weight = self._rows[(term.momentum, term.theta)]
+        tracks = ExpectedTracks(*(column[index] for column in self._tracks))
+        return Nodes(weight, tracks.efficiency, tracks)
+
+    def gaps(self) -> list[Array]:
+        """Distances between neighbouring layers of one kind that measure, from the inside out, in mm."""
+        found: list[Array] = []
+        for kinds in (("cylinder",), ("disk", "plane")):
+            positions = [s.position for s in self.sensors if s.kind in kinds]
+            if len(positions) > 1:
+                found += list(jnp.diff(jnp.sort(jnp.stack(positions))))
+        return found
+
+    def smallest(self, values: Iterable[Array]) -> Array:
+        """Minimum of a list."""
+        return jnp.min(jnp.stack(list(values)))
+
+    def with_pitch(self, names: tuple[str, ...]) -> list[Any]:
+        """The named elements, or all that have a pitch."""
+        return [e for e in self._design.elements if (e.name in names if names else getattr(e, "pitch", None) is not None)]
+
+
+class Evaluator:
+    """`evaluate` of one study in `expected` mode: call it as evaluate(design, head, key)."""
+
+    def __init__(
+        self,
+        objectives: Mapping[str, Any],
+        constraints: Mapping[str, Any],
+        prices: Prices,
+        source: Gun,
+        physics: Physics,
+        least_efficient: Detector,
+        min_hits: int | None = None,
+    ) -> None:
+        """
+        Args:
+            objectives: terms by name, see `detopt.scoring.terms`.
+            constraints: likewise.
+            prices: for the cost.
+            source: what the terms average over.
+            physics: which effects are on.
+            least_efficient: the detector (floats) with every efficiency at the smallest value it may take; tells which
+                hit patterns matter.
+            min_hits: hits that make a track; one more than the fit needs where it is not given.
+
+        Raises:
+            ValueError: too many hit patterns.
+        """
+        self.objectives, self.constraints, self.prices = dict(objectives), dict(constraints), prices
+        self.source, self.physics = source, physics
+        self.min_hits = fewest_hits(least_efficient) + 1 if min_hits is None else min_hits
+        listed = least_efficient.surfaces()
+        measures = [s.resolution is not None for s in listed]
+        efficiency = np.array([s.efficiency if m else 1.0 for s, m in zip(listed, measures, strict=True)])
+        self.patterns = hit_patterns(efficiency, most_missing=max(sum(measures) - self.min_hits, 0))
+        self.particles, self._rows = self._collect()
+
+    def _collect(self) -> tuple[np.ndarray, dict[Any, tuple[np.ndarray, np.ndarray]]]:
+        """The distinct particles of all terms, stacked into one fit, and which rows belong to which term."""
+        particles: dict[tuple[float, float], int] = {}
+        rows = {}
+        for term in (*self.objectives.values(), *self.constraints.values()):
+            if not hasattr(term, "momentum"):
+                continue
+            nodes = self.source.nodes(term.momentum, term.theta)
+            index = [particles.setdefault((p, t), len(particles)) for p, t, _ in nodes.tolist()]
+            rows[(term.momentum, term.theta)] = (np.array(index), nodes[:, 2])
+        return np.array(list(particles)).reshape(-1, 2), rows
+
+    def tracks(self, design: Detector) -> ExpectedTracks:
+        """Expected tracks of `self.particles`."""
+        return expected_tracks(
+            design, self.particles, self.source.charge, self.physics, self.patterns, self.min_hits
+        )
+
+    def __call__(self, design: Detector, head: None = None, key: jax.Array | None = None) -> Score:
+        """Score a design whose numbers are arrays (see `as_arrays`).
+
+        `head` is empty for analytic inference, and `key` is not used where nothing is sampled.
+        """
+        dtype = jnp.result_type(*jax.tree.leaves(design))
+        tracks = self.tracks(design) if len(self.particles) else None
+        view = View(design, self.prices, tracks, self._rows)
+
+        def stack(values: Iterable[Any]) -> Array:
+            listed = [jnp.asarray(v, dtype) for v in values]
+            return jnp.stack(listed) if listed else jnp.zeros(0, dtype)
+
+        values = stack([term.value(view) for term in self.objectives.values()])
+        excess = {name: term.excess(view) for name, term in self.constraints.items()}
+        rows = stack([row for each in excess.values() for row in each])
+        return Score(
+            objective_names=tuple(self.objectives),
+            values=values,
+            errors=jnp.zeros_like(values),
+            constraint_names=tuple(name for name, each in excess.items() for _ in each),
+            excess=rows,
+            excess_errors=jnp.zeros_like(rows),
+            cost_names=tuple(view.cost),
+            costs=stack(view.cost.values()),
+        )

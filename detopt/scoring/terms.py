@@ -1,0 +1,279 @@
+"""What a study may ask for: objectives and constraints, as YAML declares them. No JAX.
+
+A term works on a `View` of the evaluated design with plain arithmetic; `detopt.scoring.evaluate` makes the view.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from detopt.parameters import quantity
+
+__all__ = ["CONSTRAINTS", "OBJECTIVES"]
+
+Of = Literal["d0", "z0", "pt", "phi", "theta"]
+UNITS = {"d0": "mm", "z0": "mm", "pt": "", "phi": "rad", "theta": "rad"}
+DISPLAY = {"d0": "um", "z0": "um", "pt": "%", "phi": "mrad", "theta": "mrad"}
+TITLES = {"d0": "d0", "z0": "z0", "pt": "pT (relative)", "phi": "phi", "theta": "theta"}
+
+
+# -- objectives: `.value(view)` is a scalar ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tracks:
+    momentum: Any = quantity("GeV", above=0, default=None, doc="momentum; the source's where it is not given")
+    theta: Any = quantity("rad", above=0, max=math.pi, default=None, doc="polar angle; the source's where not given")
+
+    @property
+    def _at(self) -> str:
+        momentum = "" if self.momentum is None else f" at {self.momentum:g} GeV"
+        return momentum + ("" if self.theta is None else f", {math.degrees(self.theta):g} deg")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolution(_Tracks):
+    """RMS resolution of one track parameter over the source and over the hit patterns that make a track."""
+
+    of: Of
+    goal: Literal["minimise"] = "minimise"
+    weight: Any = quantity("", min=0, default=1.0, doc="weight in the sum of logarithms that `optimise` minimises")
+
+    @property
+    def unit(self) -> str:
+        """Base unit; sigma(pT)/pT has none."""
+        return UNITS[self.of]
+
+    @property
+    def display_unit(self) -> str:
+        """The unit people quote it in."""
+        return DISPLAY[self.of]
+
+    @property
+    def title(self) -> str:
+        """A few words for tables."""
+        return f"{TITLES[self.of]} resolution{self._at}"
+
+    def value(self, view: Any) -> Any:
+        """Root of the mean variance."""
+        nodes = view.nodes(self)
+        weight = nodes.weight * nodes.efficiency
+        return ((weight * nodes.variance(self.of)).sum() / weight.sum()) ** 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Efficiency(_Tracks):
+    """Probability that a particle leaves enough hits for a track."""
+
+    goal: Literal["maximise"] = "maximise"
+    weight: Any = quantity("", min=0, default=1.0, doc="weight in the sum of logarithms that `optimise` minimises")
+    unit: ClassVar[str] = ""
+    display_unit: ClassVar[str] = "%"
+
+    @property
+    def title(self) -> str:
+        """A few words for tables."""
+        return f"track efficiency{self._at}"
+
+    def value(self, view: Any) -> Any:
+        """Mean over the source."""
+        nodes = view.nodes(self)
+        return (nodes.weight * nodes.efficiency).sum()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """The total cost."""
+
+    goal: Literal["minimise"] = "minimise"
+    weight: Any = quantity("", min=0, default=1.0, doc="weight in the sum of logarithms that `optimise` minimises")
+    unit: ClassVar[str] = "kEUR"
+    display_unit: ClassVar[str] = "kEUR"
+    title: ClassVar[str] = "cost"
+
+    def value(self, view: Any) -> Any:
+        """From the study's prices."""
+        return view.cost["total"]
+
+
+# -- constraints: `.excess(view)` lists relative excesses, each feasible when <= 0 ---------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """The total cost stays below a limit."""
+
+    max: Any = quantity("kEUR", above=0, doc="most that may be spent")
+    unit: ClassVar[str] = "kEUR"
+    display_unit: ClassVar[str] = "kEUR"
+
+    @property
+    def title(self) -> str:
+        """A few words for tables."""
+        return f"cost at most {self.max:g} kEUR"
+
+    def excess(self, view: Any) -> list[Any]:
+        """cost / limit - 1."""
+        return [view.cost["total"] / self.max - 1]
+
+    @property
+    def limit(self) -> float:
+        """In base units."""
+        return self.max
+
+    def actual(self, view: Any) -> Any:
+        """What is compared with the limit."""
+        return view.cost["total"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinimumGap:
+    """Neighbouring layers that measure keep a distance: radii of cylinders, z of disks and planes."""
+
+    min: Any = quantity("mm", above=0, doc="smallest distance between neighbours")
+    unit: ClassVar[str] = "mm"
+    display_unit: ClassVar[str] = "mm"
+
+    @property
+    def title(self) -> str:
+        """A few words for tables."""
+        return f"gap between layers at least {self.min:g} mm"
+
+    def excess(self, view: Any) -> list[Any]:
+        """1 - gap / limit of each pair of neighbours."""
+        return [1 - gap / self.min for gap in view.gaps()]
+
+    @property
+    def limit(self) -> float:
+        """In base units."""
+        return self.min
+
+    def actual(self, view: Any) -> Any:
+        """The smallest gap."""
+        return view.smallest(view.gaps())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """Every barrel layer that measures is long enough for straight tracks from the origin at a polar angle."""
+
+    theta: Any = quantity("rad", above=0, max=math.pi / 2, doc="smallest polar angle that every layer covers")
+    unit: ClassVar[str] = ""
+
+    @property
+    def title(self) -> str:
+        """A few words for tables."""
+        return f"every layer covers {math.degrees(self.theta):g} deg"
+
+    def excess(self, view: Any) -> list[Any]:
+        """radius x cot(theta) / half length - 1 of each layer."""
+        layers = [s for s in view.sensors if s.kind == "cylinder"]
+        return [s.position / (math.tan(self.theta) * s.high) - 1 for s in layers]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaterialFloor:
+    """A sensor cannot be lighter than its mechanics and the services that its channels need.
+
+    x/X0 >= structure + services x (at_pitch / pitch)^2, with pitch^2 the product over both axes: power and cooling follow
+    the number of channels per area.
+    """
+
+    structure: Any = quantity("", min=0, doc="x/X0 of sensor and mechanics, whatever the pitch")
+    services: Any = quantity("", min=0, doc="x/X0 of power and cooling at `at_pitch`")
+    at_pitch: Any = quantity("mm", above=0, doc="pitch that `services` is quoted at")
+    elements: tuple[str, ...] = ()  # all that have a pitch, where none is named
+    unit: ClassVar[str] = ""
+    display_unit: ClassVar[str] = "%"
+
+    @property
+    def title(self) -> str:
+        """A few words for tables."""
+        return "thickness at least what mechanics and services need"
+
+    def excess(self, view: Any) -> list[Any]:
+        """floor / (x/X0) - 1 of each sensor."""
+        return [self.floor(e) / e.radiation_thickness - 1 for e in view.with_pitch(self.elements)]
+
+    def floor(self, element: Any) -> Any:
+        """The least x/X0 of an element."""
+        pitches = [p for p in element.pitch if p is not None]
+        return self.structure + self.services * self.at_pitch**2 / (pitches[0] * pitches[-1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolutionLimit(_Tracks):
+    """A resolution stays below a limit."""
+
+    of: Of
+    max: Any = quantity("of", above=0, doc="worst resolution allowed")
+
+    @property
+    def _objective(self) -> Resolution:
+        return Resolution(of=self.of, momentum=self.momentum, theta=self.theta)
+
+    @property
+    def unit(self) -> str:
+        """Base unit."""
+        return UNITS[self.of]
+
+    @property
+    def display_unit(self) -> str:
+        """The unit people quote it in."""
+        return DISPLAY[self.of]
+
+    @property
+    def title(self) -> str:
+        """A few words for tables."""
+        return f"{self._objective.title} below a limit"
+
+    def excess(self, view: Any) -> list[Any]:
+        """resolution / limit - 1."""
+        return [self.actual(view) / self.max - 1]
+
+    @property
+    def limit(self) -> float:
+        """In base units."""
+        return self.max
+
+    def actual(self, view: Any) -> Any:
+        """What is compared with the limit."""
+        return self._objective.value(view)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EfficiencyLimit(_Tracks):
+    """The track efficiency stays above a limit."""
+
+    min: Any = quantity("", above=0, max=1, doc="least efficiency allowed")
+    unit: ClassVar[str] = ""
+    display_unit: ClassVar[str] = "%"
+
+    @property
+    def title(self) -> str:
+        """A few words for tables."""
+        return f"track efficiency{self._at} at least {100 * self.min:g} %"
+
+    def excess(self, view: Any) -> list[Any]:
+        """1 - efficiency / limit."""
+        return [1 - self.actual(view) / self.min]
+
+    @property
+    def limit(self) -> float:
+        """In base units."""
+        return self.min
+
+    def actual(self, view: Any) -> Any:
+        """What is compared with the limit."""
+        return Efficiency(momentum=self.momentum, theta=self.theta).value(view)
+
+
+OBJECTIVES: dict[str, type] = {"resolution": Resolution, "efficiency": Efficiency, "cost": Cost}
+CONSTRAINTS: dict[str, type] = {
+    "cost": Budget,
+    "minimum_gap": MinimumGap,
+    "coverage": Coverage,
+    "material_floor": MaterialFloor,
+    "resolution": ResolutionLimit,
+    "efficiency": EfficiencyLimit,
+}

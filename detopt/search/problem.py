@@ -1,0 +1,63 @@
+"""What every search works on: a loss and constraints over the unit box."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from detopt.backend import jnp
+from detopt.scoring.score import Score
+
+__all__ = ["Point", "Problem"]
+
+
+class Point(NamedTuple):
+    """A scored design."""
+
+    loss: Float[Array, ""]  # relative to the reference: 0 there, negative is better
+    excess: Float[Array, " rows"]  # constraints, feasible when <= 0
+    values: Float[Array, " objectives"]
+    cost: Float[Array, ""]
+
+
+class Problem:
+    """The weighted sum of logarithms of the objectives, under constraints.
+
+    loss = sum_i weight_i log(value_i / reference_i), with the sign turned for what is maximised: a step that improves one
+    objective by 1 % and worsens another of equal weight by 1 % leaves it unchanged.
+    """
+
+    def __init__(
+        self,
+        score: Callable[[Float[Array, " n"]], Score],
+        goals: Mapping[str, str],
+        weights: Mapping[str, float],
+        reference: Float[np.ndarray, " objectives"],
+    ) -> None:
+        """
+        Args:
+            score: the score at a point u of the unit box.
+            goals: "minimise" or "maximise" for each objective, in the order of the score.
+            weights: likewise.
+            reference: values that the loss is relative to; those of the initial design.
+        """
+        self.score = score
+        self._signs = np.array([1.0 if goal == "minimise" else -1.0 for goal in goals.values()])
+        self._weights = np.array([float(w) for w in weights.values()])
+        self._reference = np.asarray(reference, float)
+
+    def __call__(self, u: Float[Array, " n"]) -> Point:
+        """Score the design at u."""
+        score = self.score(u)
+        loss = jnp.sum(self._signs * self._weights * jnp.log(score.values / self._reference))
+        total = score.costs[-1] if score.cost_names else jnp.zeros_like(loss)
+        return Point(loss, score.excess, score.values, total)
+
+
+def random_starts(seed: Any, number: int, groups: list[list[int]], size: int) -> Float[np.ndarray, "number n"]:
+    """Uniform points of the unit box; positions that are interchangeable come in rising order."""
+    starts = np.random.default_rng(seed).uniform(size=(number, size))
+    for group in groups:
+        starts[:, group] = np.sort(starts[:, group], axis=1)
+    return starts

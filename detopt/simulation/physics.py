@@ -1,0 +1,14 @@
+"""Which effects a study switches on. The defaults are the truth as detopt knows it; the rest is for comparisons."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+__all__ = ["Physics"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Physics:
+    """Switches of the simulation."""
+
+    bending: Literal["circle", "parabola"] = "circle"
+    velocity: Literal["true", "light"] = "true"  # "light" takes beta = 1 in multiple scattering

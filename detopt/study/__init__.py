@@ -1,0 +1,1 @@
+"""YAML in, run folder out: the only room with side effects."""

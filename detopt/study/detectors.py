@@ -1,0 +1,189 @@
+"""Reading a detector: YAML to a `Detector` of floats and the variables that it declares itself."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from detopt.detector.detector import FIELDS, Detector
+from detopt.detector.elements import ELEMENTS
+from detopt.parameters import Variable, declaration, quantities
+from detopt.study.document import Document, Place
+from detopt.study.schema import Free, near, read_choice, read_file
+
+__all__ = ["DeclaredVariable", "make_variable", "read_detector"]
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _DetectorFile:
+    """The keys of a detector file."""
+
+    name: str
+    frame: Literal["barrel", "beamline", "portal"]
+    elements: Any
+    field: Any = None
+    source_reference: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class DeclaredVariable:
+    """A number that the detector's own file makes a variable, and where it does."""
+
+    variable: Variable
+    place: Place
+
+
+def read_detector(document: Document, place: Place = ()) -> tuple[Detector | None, list[DeclaredVariable]]:
+    """Read a detector (a whole document, or a mapping inside one); faults are noted in the document.
+
+    Returns:
+        The detector, or None where anything is wrong, and its variables.
+    """
+    data = document.data
+    for step in place:
+        data = data[step]
+    top = read_file(_DetectorFile, data, document, place)
+    if not isinstance(data, dict):
+        return None, []
+    frame = data.get("frame")
+    frees: list[tuple[str, Free, Place]] = []
+
+    field = None
+    if data.get("field") is not None:
+        at = (*place, "field")
+        field = _build(read_choice(FIELDS, data["field"], document, at, "field"), "field", at, frees)
+        if frame in ("beamline", "portal"):
+            document.fault(at, "field: a solenoid goes with frame: barrel")
+
+    elements = _read_elements(data.get("elements"), frame, document, (*place, "elements"), frees)
+    if top is None or document.faults:
+        return None, []
+    detector = Detector(
+        name=top["name"],
+        frame=top["frame"],
+        elements=tuple(elements),
+        field=field,
+        source_reference=top["source_reference"],
+        description=top["description"],
+    )
+    declared = [
+        DeclaredVariable(make_variable(detector, name, free.bounds, free.init, free.unit), at)
+        for name, free, at in frees
+        if free.bounds is not None and free.init is not None
+    ]
+    return detector, declared
+
+
+def make_variable(
+    detector: Detector, name: str, bounds: tuple[float, float], init: float, unit: str, tied: tuple[str, ...] = ()
+) -> Variable:
+    """A variable for a dotted name; wide ranges of positive numbers are searched on a logarithmic scale."""
+    low, high = bounds
+    return Variable(
+        name=name,
+        lower=low,
+        upper=high,
+        init=init,
+        unit=declaration(detector, name).unit,
+        display_unit=unit,
+        names=(name, *tied),
+        log=low > 0 and high / low >= 4,
+    )
+
+
+def _read_elements(data: Any, frame: Any, document: Document, place: Place, frees: list) -> list[Any]:
+    if data is None:
+        return []  # reported as missing
+    if not isinstance(data, list) or not data:
+        document.fault(place, "elements must be a list of at least one element: - {name: …, type: …, …}")
+        return []
+    elements = []
+    seen: dict[str, int] = {}
+    for i, entry in enumerate(data):
+        at = (*place, i)
+        chosen = read_choice(ELEMENTS, entry, document, at, "element")
+        if not isinstance(entry, dict):
+            continue
+        name = entry.get("name")
+        if isinstance(name, str):
+            if not _NAME.fullmatch(name) or name == "field":
+                document.fault((*at, "name"), f"name {name!r} must be a word of letters, digits, _ and -, and not 'field'")
+            if name in seen:
+                document.fault((*at, "name"), f"name {name!r} is taken by element {seen[name] + 1} already")
+            seen.setdefault(name, i)
+        if chosen is None:
+            continue
+        _check_element(chosen[0], entry, frame, document, at)
+        element = _build(chosen, name, at, frees)
+        if element is not None:
+            _check_geometry(element, document, at)
+            elements.append(element)
+    return elements
+
+
+def _build(chosen: tuple[type, dict[str, Any] | None] | None, name: Any, place: Place, frees: list) -> Any:
+    """The element with initial values; its free numbers are added to `frees`."""
+    if chosen is None or chosen[1] is None:
+        return None
+    cls, fields = chosen
+    values = dict(fields)
+    for field in quantities(cls):
+        value = values[field]
+        if isinstance(value, Free):
+            frees.append((f"{name}.{field}", value, (*place, field)))
+            values[field] = value.init
+        elif isinstance(value, tuple) and any(isinstance(v, Free) for v in value):
+            if value[0] is value[1]:
+                frees.append((f"{name}.{field}", value[0], (*place, field)))
+            else:
+                for axis, v in zip(cls.axes, value, strict=True):
+                    if isinstance(v, Free):
+                        frees.append((f"{name}.{field}.{axis}", v, (*place, field)))
+            values[field] = tuple(v.init if isinstance(v, Free) else v for v in value)
+    return cls(**values)
+
+
+def _check_element(cls: type, entry: dict[str, Any], frame: Any, document: Document, place: Place) -> None:
+    """Cross-field rules, on what was written: they hold also where another field is wrong."""
+    if frame in ("barrel", "beamline", "portal") and frame not in cls.frames:
+        document.fault((*place, "type"), f"{entry['type']} goes with frame: {' or '.join(cls.frames)}, not {frame}")
+    for first, second in getattr(cls, "choices", ()):
+        if first in entry and second in entry:
+            document.fault((*place, second), f"give {first} or {second}, not both", key=True)
+    for first, second in getattr(cls, "together", ()):
+        if second in entry and first not in entry:
+            document.fault((*place, second), f"{second} needs {first} beside it", key=True)
+    if "material" in entry and "thickness" not in entry and "thickness" in quantities(cls):
+        document.fault((*place, "material"), "material needs thickness beside it", key=True)
+
+
+_RISING = (("inner_radius", "outer_radius"),)
+
+
+def _check_geometry(element: Any, document: Document, place: Place) -> None:
+    for low, high in _RISING:
+        if hasattr(element, low) and not getattr(element, low) < getattr(element, high):
+            document.fault((*place, high), f"{high} must be larger than {low}")
+    if "z" in quantities(type(element)) and quantities(type(element))["z"].range and not element.z[0] < element.z[1]:
+        document.fault((*place, "z"), "z must be [from, to] with from < to")
+    if getattr(element, "count", 1) < 1:
+        document.fault((*place, "count"), f"count must be at least 1, got {element.count}")
+    if getattr(element, "count", 1) > 1000:
+        document.fault((*place, "count"), f"count must be at most 1000, got {element.count}")
+
+
+def element_names(detector: Detector, word: str) -> str:
+    """A hint for a name that is not there."""
+    return near(word, [e.name for e in detector.elements])
+
+
+def open_detector(path: Path) -> tuple[Detector, list[DeclaredVariable]]:
+    """Read a detector file. Raises BadInput."""
+    document = Document(path)
+    detector, variables = read_detector(document)
+    document.raise_faults()
+    assert detector is not None
+    return detector, variables

@@ -1,0 +1,87 @@
+"""From a checked study to scores: the compiled evaluator, and its answers as plain data."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from detopt.backend import jax
+from detopt.detector.detector import Detector
+from detopt.detector.surfaces import as_arrays
+from detopt.parameters import Space
+from detopt.scoring.evaluate import Evaluator
+from detopt.scoring.score import Score
+from detopt.study.faults import BadInput, Fault
+from detopt.study.studies import Study
+
+__all__ = ["array_space", "evaluate_study", "make_evaluator", "score_as_dict"]
+
+
+def make_evaluator(study: Study) -> Evaluator:
+    """The study's `evaluate(design, head, key)`. Raises BadInput where it cannot be computed."""
+    lowest = study.detector
+    for variable in study.space.variables:
+        if ".efficiency" in variable.name:
+            lowest = replace(study.space, detector=lowest, variables=(variable,)).at({variable.name: variable.lower})
+    try:
+        return Evaluator(
+            study.objectives, study.constraints, study.prices, study.source, study.physics, lowest, study.min_hits
+        )
+    except ValueError as error:
+        raise BadInput([Fault(str(study.path), None, None, "", str(error))]) from None
+
+
+def array_space(study: Study) -> Space:
+    """The study's space around a detector of arrays, ready to be traced."""
+    return replace(study.space, detector=as_arrays(study.detector))
+
+
+def score_design(study: Study, design: Detector) -> Score:
+    """Score one design of floats."""
+    evaluate = make_evaluator(study)
+    return jax.jit(evaluate)(as_arrays(design), None, jax.random.key(study.seed))
+
+
+def evaluate_study(study: Study, seed: int | None = None) -> dict[str, Any]:
+    """Score the study's initial design: {objectives, constraints, cost}. `expected` scores need no seed."""
+    study = study if seed is None else replace(study, seed=seed)
+    return score_as_dict(study, score_design(study, study.detector), study.detector)
+
+
+def score_as_dict(study: Study, score: Score, design: Detector) -> dict[str, Any]:
+    """A score as plain data: values in base units, None for what is not finite."""
+    rows = np.asarray(score.excess)
+    constraints: dict[str, Any] = {}
+    for name, term in study.constraints.items():
+        own = [float(rows[i]) for i, n in enumerate(score.constraint_names) if n == name]
+        constraints[name] = {"value": number(max(own, default=0.0)), "error": 0.0, "title": term.title}
+        if (limit := getattr(term, "limit", None)) is not None and own:
+            sign = -1 if "min" in type(term).__dataclass_fields__ else 1
+            constraints[name] |= {
+                "limit": limit,
+                "actual": number(limit * (1 + sign * max(own))),
+                "unit": term.unit,
+                "display_unit": term.display_unit,
+            }
+    return {
+        "objectives": {
+            name: {
+                "value": number(value),
+                "error": number(error),
+                "unit": term.unit,
+                "display_unit": term.display_unit,
+                "goal": term.goal,
+                "title": term.title,
+            }
+            for (name, term), value, error in zip(study.objectives.items(), score.values, score.errors, strict=True)
+        },
+        "constraints": constraints,
+        "cost": {name: number(value) for name, value in zip(score.cost_names, score.costs, strict=True)},
+    }
+
+
+def number(value: Any) -> float | None:
+    """A JSON number, None for NaN and infinity."""
+    value = float(value)
+    return value if math.isfinite(value) else None

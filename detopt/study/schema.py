@@ -1,0 +1,251 @@
+"""pydantic models made from the declarations of elements, sources and terms: nothing is written twice.
+
+A model checks one mapping of a YAML document. Numbers come back in base units; a number that is written as a mapping
+(`{init: 30 cm, bounds: [20 cm, 60 cm]}`) comes back as `Free`.
+"""
+
+import dataclasses
+import difflib
+import functools
+import re
+import typing
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo, create_model
+from pydantic_core import PydanticCustomError
+
+from detopt.parameters import Quantity, quantities
+from detopt.scoring.terms import UNITS
+from detopt.study.document import Document, Place
+from detopt.units import UnitError, parse_quantity, split_quantity
+
+__all__ = ["Free", "near", "read", "read_choice", "read_file", "read_free"]
+
+
+@dataclass(frozen=True)
+class Free:
+    """A number that may change: {init, bounds}, in base units; `unit` is the one the user wrote."""
+
+    init: float | None
+    bounds: tuple[float, float] | None
+    unit: str
+
+
+def _refuse(message: str, *inside: Any) -> PydanticCustomError:
+    """An error at a place inside the value: `inside` are further keys and indices."""
+    return PydanticCustomError("fault", "{message}", {"message": message, "inside": inside})
+
+
+# -- numbers -----------------------------------------------------------------------------------------------------------
+
+
+def _number(value: Any, unit: str, declared: Quantity | None, *inside: Any) -> float:
+    if not isinstance(value, str):
+        raise _refuse(f"expected a number, got {_kind(value)}", *inside)
+    try:
+        number = parse_quantity(value, unit)
+    except UnitError as error:
+        raise _refuse(str(error), *inside) from None
+    if declared is not None and (fault := declared.fault(number)):
+        raise _refuse(f"{fault}, got {value}", *inside)
+    return number
+
+
+def read_free(value: dict[str, Any], unit: str, declared: Quantity | None, *inside: Any, init: bool = True) -> Free:
+    """Read {init, bounds}; raises PydanticCustomError."""
+    if "choices" in value:
+        raise _refuse("choices are discrete: no search of this version moves them", *inside, "choices")
+    for key in value:
+        if key not in ("init", "bounds"):
+            raise _refuse(f"unknown key {key!r}{near(key, ('init', 'bounds'))}", *inside, key)
+    if init and "init" not in value:
+        raise _refuse("a variable needs its initial value: {init: …, bounds: [from, to]}", *inside)
+    bounds = value.get("bounds")
+    if not isinstance(bounds, list) or len(bounds) != 2:
+        raise _refuse("a variable needs bounds: [from, to]", *inside, *(("bounds",) if "bounds" in value else ()))
+    low, high = (_number(b, unit, declared, *inside, "bounds", i) for i, b in enumerate(bounds))
+    if not low < high:
+        raise _refuse(f"bounds must rise, got [{bounds[0]}, {bounds[1]}]", *inside, "bounds")
+    start = _number(value["init"], unit, declared, *inside, "init") if "init" in value else None
+    if start is not None and not low <= start <= high:
+        raise _refuse(
+            f"initial value {value['init']} lies outside its bounds [{bounds[0]}, {bounds[1]}]", *inside, "init"
+        )
+    return Free(start, (low, high), split_quantity(bounds[0])[1])
+
+
+def _quantity(value: Any, info: ValidationInfo, declared: Quantity, axes: tuple[str, ...], aliases: dict[str, str]) -> Any:
+    unit = declared.unit
+    if unit == "of":  # the unit of a limit follows what it limits
+        unit = UNITS.get(info.data.get("of", ""), "")
+    if declared.range and isinstance(value, list):
+        if len(value) != 2:
+            raise _refuse(f"expected one value or [from, to], got {len(value)} values")
+        low, high = (_number(v, unit, declared, i) for i, v in enumerate(value))
+        if low > high:
+            raise _refuse(f"must rise from first to second, got [{value[0]}, {value[1]}]")
+        return low, high
+    if declared.range:
+        return (_number(value, unit, declared),) * 2
+    if declared.axes:
+        return _pair(value, unit, declared, axes, aliases)
+    if isinstance(value, dict):
+        return read_free(value, unit, declared)
+    return _number(value, unit, declared)
+
+
+def _pair(value: Any, unit: str, declared: Quantity, axes: tuple[str, ...], aliases: dict[str, str]) -> Any:
+    """One number for both axes, or a mapping with one for each (the second may be left out)."""
+    if not isinstance(value, dict):
+        return (_number(value, unit, declared),) * 2
+    if value.keys() & {"init", "bounds", "choices"}:
+        return (read_free(value, unit, declared),) * 2
+    pair: list[Any] = [None, None]
+    for key, entry in value.items():
+        axis = aliases.get(key, key)
+        if axis not in axes:
+            raise _refuse(f"unknown axis {key!r}{near(key, axes)}; the axes are {' and '.join(axes)}", key)
+        free = isinstance(entry, dict)
+        pair[axes.index(axis)] = (read_free if free else _number)(entry, unit, declared, key)
+    if pair[0] is None:
+        raise _refuse(f"{axes[0]} is missing")
+    return tuple(pair)
+
+
+# -- other values ------------------------------------------------------------------------------------------------------
+
+
+def _kind(value: Any) -> str:
+    return {dict: "a mapping", list: "a list", type(None): "nothing"}.get(type(value), repr(value))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _refuse(f"expected text, got {_kind(value)}")
+    return value
+
+
+def _integer(value: Any) -> int:
+    if not isinstance(value, str) or not re.fullmatch(r"[+-]?(0|[1-9][0-9]{0,17})", value):
+        raise _refuse(f"expected a whole number, got {_kind(value)}")
+    return int(value)
+
+
+def _boolean(value: Any) -> bool:
+    if value not in ("true", "false"):
+        raise _refuse(f"expected true or false, got {_kind(value)}")
+    return value == "true"
+
+
+def _one_of(value: Any, options: tuple[str, ...]) -> str:
+    if value not in options:
+        raise _refuse(f"expected {' | '.join(options)}, got {_kind(value)}{near(value, options)}")
+    return value
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return tuple(value)
+    raise _refuse(f"expected a list of names, got {_kind(value)}")
+
+
+def _material(value: Any) -> str:
+    from detopt.materials import MATERIALS
+
+    if _text(value) not in MATERIALS:
+        raise _refuse(f"unknown material {value!r}{near(value, MATERIALS)}")
+    return value
+
+
+_PLAIN = {Any: lambda value: value, str: _text, int: _integer, bool: _boolean, tuple[str, ...]: _names}
+
+
+def near(word: Any, known: Any) -> str:
+    """ ", did you mean …?" where a known word is close, else nothing."""
+    lowered = {str(k).lower(): k for k in known}
+    found = difflib.get_close_matches(str(word).lower(), lowered, n=1, cutoff=0.6)
+    return f", did you mean {lowered[found[0]]!r}?" if found else ""
+
+
+# -- models ------------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def model(cls: type) -> type[BaseModel]:
+    """The pydantic model of a declared dataclass."""
+    hints, declared = typing.get_type_hints(cls), quantities(cls)
+    fields: dict[str, Any] = {}
+    for field in dataclasses.fields(cls):
+        required = field.default is dataclasses.MISSING
+        if field.name in declared:
+            check = functools.partial(
+                _quantity, declared=declared[field.name], axes=getattr(cls, "axes", ()), aliases=getattr(cls, "aliases", {})
+            )
+        elif typing.get_origin(hints[field.name]) is Literal:
+            check = functools.partial(_one_of, options=typing.get_args(hints[field.name]))
+        elif field.name == "material":
+            check = _material
+        else:
+            check = _PLAIN[hints[field.name]]
+        fields[field.name] = (Annotated[Any, BeforeValidator(check)], ... if required else field.default)
+    return create_model(cls.__name__, __config__=ConfigDict(extra="forbid", frozen=True), **fields)
+
+
+def read(cls: type, data: Any, document: Document, place: Place, skip: tuple[str, ...] = ("type",)) -> dict[str, Any] | None:
+    """Check a mapping against a declared dataclass; faults go to the document.
+
+    Returns:
+        The fields that were given or have a default (numbers may be `Free`), or None where anything is wrong.
+    """
+    if not isinstance(data, dict):
+        document.fault(place, f"expected a mapping, got {_kind(data)}")
+        return None
+    try:
+        checked = model(cls).model_validate({k: v for k, v in data.items() if k not in skip})
+    except ValidationError as error:
+        known = [f.name for f in dataclasses.fields(cls)]
+        for entry in error.errors(include_url=False):
+            _note(entry, known, document, place)
+        return None
+    return {name: getattr(checked, name) for name in type(checked).model_fields}
+
+
+def _note(entry: Any, known: list[str], document: Document, place: Place) -> None:
+    name = entry["loc"][0]
+    if entry["type"] == "extra_forbidden":
+        document.fault((*place, name), f"unknown key {name!r}{near(name, known) or '; known: ' + ', '.join(known)}", key=True)
+    elif entry["type"] == "missing":
+        document.fault((*place, name), f"{name} is missing")
+    else:
+        inside = entry["ctx"]["inside"]
+        axis = "".join(f".{i}" for i in inside if isinstance(i, str) and i not in ("init", "bounds", "choices"))
+        document.fault((*place, name, *inside), f"{name}{axis} {entry['ctx']['message']}")
+
+
+def read_file(cls: type, data: Any, document: Document, place: Place, skip: tuple[str, ...] = ()) -> dict[str, Any] | None:
+    """Like `read`, for what stands at the top of a file: it says which schema it follows."""
+    if isinstance(data, dict) and data.get("schema") != "1":
+        if "schema" in data:
+            seen = data["schema"]
+            document.fault((*place, "schema"), f"schema {seen} is not known to this version, which reads schema: 1")
+        else:
+            document.fault((*place, "schema"), "schema is missing: write schema: 1")
+    return read(cls, data, document, place, skip=("schema", *skip))
+
+
+def read_choice(
+    kinds: dict[str, type], data: Any, document: Document, place: Place, what: str
+) -> tuple[type, dict[str, Any] | None] | None:
+    """Check a mapping whose `type` says which class it is; (class, fields or None), or None where the type is wrong."""
+    if not isinstance(data, dict):
+        document.fault(place, f"expected a mapping, got {_kind(data)}")
+        return None
+    word = data.get("type")
+    if word not in kinds:
+        if word is None:
+            document.fault(place, f"type is missing: {' | '.join(kinds)}")
+        else:
+            document.fault((*place, "type"), f"unknown {what} type {word!r}{near(word, kinds)}; known: {', '.join(kinds)}")
+        return None
+    return kinds[word], read(kinds[word], data, document, place)

@@ -1,0 +1,492 @@
+"""Reading a study: what to optimise, what is free, what counts and what holds. No JAX until it is evaluated."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from detopt.detector.cost import Prices, cost
+from detopt.detector.detector import Detector
+from detopt.parameters import Space, Variable, declaration, get, quantities, quantity
+from detopt.scoring.terms import CONSTRAINTS, OBJECTIVES
+from detopt.simulation.physics import Physics
+from detopt.simulation.source import SOURCES, Gun
+from detopt.study.detectors import make_variable, read_detector
+from detopt.study.document import Document, Place
+from detopt.study.faults import BadInput
+from detopt.study.library import find
+from detopt.study.schema import near, read, read_choice, read_file
+from detopt.units import format_quantity
+
+__all__ = ["GradientSearch", "Study", "load_study", "read_source"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientSearch:
+    """Settings of the gradient search."""
+
+    steps: int = 300  # Adam steps of each start; as many of L-BFGS at most follow
+    restarts: int = 4  # starts beside the initial design, drawn at random over the bounds
+    learning_rate: Any = quantity("", above=0, max=1, default=0.02, doc="Adam's step in units of a variable's range")
+    placement: Literal["free", "grid"] = "free"  # grid: one more start, from optimal weights on a grid of radii
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """How the result is scored again; `expected` scores are exact and take no events."""
+
+    events: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracking:
+    """What makes a track."""
+
+    min_hits: int = 0  # 0: one more than the fit needs
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FreeNumber:
+    """One entry of `variables`."""
+
+    bounds: Any = None
+    init: Any = None
+    same_for: tuple[str, ...] = ()
+    fixed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _StudyFile:
+    """The keys of a study file."""
+
+    name: str
+    detector: Any
+    source: Any
+    objectives: Any
+    description: str = ""
+    mode: Literal["expected", "sampled"] = "expected"
+    variables: Any = None
+    head: Any = "none"
+    constraints: Any = None
+    cost: Any = None
+    search: Any = None
+    audit: Any = None
+    physics: Any = None
+    tracking: Any = None
+    seed: int = 0
+
+
+SEARCHES: dict[str, type] = {"gradient": GradientSearch}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A study, checked. `space` holds the detector and its design variables."""
+
+    name: str
+    description: str
+    path: Path
+    detector_path: Path | None  # None where the detector stands in the study itself
+    space: Space
+    source: Gun
+    mode: str
+    objectives: dict[str, Any]
+    constraints: dict[str, Any]
+    prices: Prices
+    search: GradientSearch
+    physics: Physics
+    min_hits: int | None
+    seed: int
+    notes: tuple[str, ...] = ()
+    document: Document = field(repr=False, compare=False)
+
+    @property
+    def detector(self) -> Detector:
+        """The initial design."""
+        return self.space.at({v.name: v.init for v in self.space.variables})
+
+    def with_detector(self, path: Path | str) -> "Study":
+        """The same study around another detector file. Raises BadInput."""
+        return load_study(self.path, detector=Path(path))
+
+    # The verbs; they import what they need when called.
+
+    def evaluate(self, seed: int | None = None, detector: str | None = None) -> dict[str, Any]:
+        """Score the initial design, or another detector file, without optimising."""
+        from detopt.study.evaluate import evaluate_study
+
+        return evaluate_study(self if detector is None else self.with_detector(detector), seed)
+
+    def optimise(self, seed: int | None = None, out: str | Path | None = None, progress: Any = None) -> Any:
+        """Optimise, and return the finished `detopt.runs.Run`."""
+        from detopt.study.optimise import optimise_study
+
+        return optimise_study(self, seed=seed, out=out, progress=progress)
+
+
+def load_study(path: Path, detector: Path | None = None) -> Study:
+    """Read and check a study file; `detector` replaces the one it names. Raises BadInput with every fault found."""
+    reader = _Reader(Document(path), detector)
+    study = reader.study()
+    faults = [f for d in reader.documents for f in d.faults]
+    if faults or study is None:
+        raise BadInput(faults)
+    return study
+
+
+def read_source(data: Any, document: Document, place: Place) -> Gun | None:
+    """A source; None where anything is wrong."""
+    chosen = read_choice(SOURCES, data, document, place, "source")
+    return None if chosen is None or chosen[1] is None else chosen[0](**chosen[1])
+
+
+class _Reader:
+    """Reads one study; faults gather in the documents, so that all are reported at once."""
+
+    def __init__(self, document: Document, detector: Path | None) -> None:
+        self.document = document
+        self.documents = [document]
+        self.replacement = detector
+        self.notes: list[str] = []
+
+    def fault(self, place: Place, message: str, **options: Any) -> None:
+        self.document.fault(place, message, **options)
+
+    def study(self) -> Study | None:
+        data = self.document.data
+        top = read_file(_StudyFile, data, self.document, ())
+        if not isinstance(data, dict):
+            return None
+        if data.get("mode") == "sampled":
+            self.fault(("mode",), "mode: sampled is not in this version; use mode: expected")
+        if data.get("head") not in (None, "none"):
+            self.fault(("head",), "head: only none is in this version: inference is analytic")
+        detector_path, detector, variables = self._detector(data.get("detector"))
+        source = self._source(data.get("source"))
+        terms = self._terms(data.get("objectives"), "objectives", OBJECTIVES)
+        limits = self._terms(data.get("constraints"), "constraints", CONSTRAINTS)
+        prices = self._plain(Prices, data.get("cost"), "cost")
+        physics = self._plain(Physics, data.get("physics"), "physics")
+        tracking = self._plain(Tracking, data.get("tracking"), "tracking")
+        self._plain(Audit, data.get("audit"), "audit")
+        search = self._search(data.get("search"))
+        if "objectives" in data and not data["objectives"]:
+            self.fault(("objectives",), "a study needs at least one objective")
+        if not (top and detector and source and prices and physics and tracking and search):
+            return None
+        variables = self._variables(data.get("variables"), detector, variables)
+        study = Study(
+            name=top["name"],
+            description=top["description"],
+            path=self.document.path,
+            detector_path=detector_path,
+            space=Space(detector, tuple(variables)),
+            source=source,
+            mode=top["mode"],
+            objectives=terms,
+            constraints=limits,
+            prices=prices,
+            search=search,
+            physics=physics,
+            min_hits=tracking.min_hits or None,
+            seed=top["seed"],
+            document=self.document,
+        )
+        if not any(d.faults for d in self.documents):
+            check_meaning(study, self.fault, self.notes)
+        return replace(study, notes=tuple(self.notes))
+
+    # -- parts ---------------------------------------------------------------------------------------------------------
+
+    def _detector(self, data: Any) -> tuple[Path | None, Detector | None, list[Variable]]:
+        if self.replacement is None and isinstance(data, dict):
+            detector, declared = read_detector(self.document, ("detector",))
+            return None, detector, [d.variable for d in declared]
+        if self.replacement is None and not isinstance(data, str):
+            if data is not None:
+                self.fault(("detector",), "detector must be the path of a detector's file, or a detector")
+            return None, None, []
+        path = self.replacement or find(data, "detectors", self.document.path.parent)
+        if path is None:
+            self.fault(("detector",), f"no detector {data!r} beside this file, in a folder above it, or in the library")
+            return None, None, []
+        document = Document(path)
+        self.documents.append(document)
+        detector, declared = read_detector(document)
+        return path, detector, [d.variable for d in declared]
+
+    def _source(self, data: Any) -> Gun | None:
+        if data is None:
+            return None  # reported as missing
+        return read_source(data, self.document, ("source",))
+
+    def _terms(self, data: Any, section: str, kinds: dict[str, type]) -> dict[str, Any]:
+        if data is None:
+            return {}
+        if not isinstance(data, dict):
+            self.fault((section,), f"{section} must be a mapping: name: {{type: {' | '.join(kinds)}, …}}")
+            return {}
+        terms = {}
+        for name, entry in data.items():
+            place: Place = (section, name)
+            document = self.document
+            if isinstance(entry, str) and section == "objectives":
+                path = find(entry, "objectives", self.document.path.parent)
+                if path is None:
+                    self.fault(place, f"no objective {entry!r} beside this file, in a folder above it, or in the library")
+                    continue
+                document, place = Document(path), ()
+                self.documents.append(document)
+                entry = document.data
+            term = read_term(kinds, entry, document, place, section.removesuffix("s"))
+            if term is not None:
+                terms[name] = term
+        return terms
+
+    def _plain(self, cls: type, data: Any, section: str) -> Any:
+        fields = read(cls, {} if data is None else data, self.document, (section,), skip=())
+        return None if fields is None else cls(**fields)
+
+    def _search(self, data: Any) -> GradientSearch | None:
+        chosen = read_choice(SEARCHES, {"type": "gradient"} if data is None else data, self.document, ("search",), "search")
+        if chosen is None or chosen[1] is None:
+            return None
+        search = chosen[0](**chosen[1])
+        for name, least in (("steps", 1), ("restarts", 0)):
+            if not least <= getattr(search, name) <= 1_000_000:
+                self.fault(("search", name), f"{name} must be between {least} and 1000000, got {getattr(search, name)}")
+        return search
+
+    def _variables(self, data: Any, detector: Detector, declared: list[Variable]) -> list[Variable]:
+        """The detector's own variables, then what the study says: the study wins."""
+        variables = {v.name: v for v in declared}
+        if data is not None and not isinstance(data, dict):
+            self.fault(("variables",), "variables must be a mapping: L0.radius: {bounds: [20 mm, 40 mm]}")
+            return []
+        for name, entry in (data or {}).items():
+            try:
+                self._variable(name, entry, detector, variables)
+            except KeyError as error:
+                word = name.split(".")[0]
+                hint = near(word, [e.name for e in detector.elements]) if word not in _names(detector) else ""
+                self.fault(("variables", name), f"{error.args[0]}{hint}", key=True)
+        owners: dict[tuple[str, ...], str] = {}
+        for variable in variables.values():
+            for dotted in variable.names:
+                for number in _numbers(detector, dotted):
+                    if number in owners:
+                        self.fault(
+                            ("variables", variable.name), f"{dotted} is moved by {owners[number]} already", key=True
+                        )
+                    owners.setdefault(number, variable.name)
+        return list(variables.values())
+
+    def _variable(self, name: str, entry: Any, detector: Detector, variables: dict[str, Variable]) -> None:
+        place: Place = ("variables", name)
+        current = get(detector, name)
+        fields = read(_FreeNumber, entry, self.document, place, skip=())
+        if fields is None:
+            return
+        if fields["fixed"]:
+            if name not in variables and (fields["bounds"] or fields["same_for"]):
+                self.fault(place, "fixed: true stands alone, or with init")
+            variables.pop(name, None)
+            return
+        known = variables.get(name)
+        declared = declaration(detector, name)
+        if isinstance(current, tuple):
+            self.fault(place, f"{name} is a range and cannot be a variable")
+            return
+        if fields["bounds"] is None and known is None:
+            self.fault(place, "bounds are missing: bounds: [from, to]")
+            return
+        tied = tuple(t if "." in t else f"{t}.{name.partition('.')[2]}" for t in fields["same_for"])
+        init, unit = (known.init, known.display_unit) if known else (current, "")
+        bounds = (known.lower, known.upper) if known else (0.0, 0.0)
+        if fields["bounds"] is not None:
+            entry = {"bounds": fields["bounds"], **({} if fields["init"] is None else {"init": fields["init"]})}
+            checked = read_free_at(entry, declared, self.document, place, name)
+            if checked is None:
+                return
+            assert checked.bounds is not None
+            bounds, unit = checked.bounds, checked.unit
+            init = init if checked.init is None else checked.init
+        if not bounds[0] <= init <= bounds[1]:
+            self.fault(
+                (*place, "bounds"),
+                f"bounds {format_quantity(bounds[0], unit)} .. {format_quantity(bounds[1], unit)} exclude the initial "
+                f"value {format_quantity(init, unit)}: widen them, or give init",
+            )
+            return
+        for other in tied:
+            if other == name:
+                raise KeyError(f"{name} cannot follow itself")
+            value = get(detector, other)
+            if fields["init"] is None and value != init:
+                self.fault(
+                    (*place, "same_for"),
+                    f"{other} is {format_quantity(value, unit)}, but {name} is {format_quantity(init, unit)}: "
+                    "give init, which all of them start from",
+                )
+                return
+        variables[name] = make_variable(detector, name, bounds, init, unit, tied)
+
+
+def read_free_at(entry: dict[str, Any], declared: Any, document: Document, place: Place, name: str) -> Any:
+    """`read_free` with faults noted in the document; None where anything is wrong."""
+    from pydantic_core import PydanticCustomError
+
+    from detopt.study.schema import read_free
+
+    try:
+        return read_free(entry, declared.unit, declared, init=False)
+    except PydanticCustomError as error:
+        context = error.context or {}
+        document.fault((*place, *context["inside"]), context["message"])
+        return None
+
+
+def read_term(kinds: dict[str, type], data: Any, document: Document, place: Place, what: str) -> Any:
+    """An objective or constraint; at the top of a file it carries schema, name and description as well."""
+    if not place and isinstance(data, dict):
+        if data.get("schema") != "1":
+            document.fault(("schema",), "an objective's file starts with schema: 1")
+        data = {k: v for k, v in data.items() if k not in ("schema", "name", "description")}
+    chosen = read_choice(kinds, data, document, place, what)
+    return None if chosen is None or chosen[1] is None else chosen[0](**chosen[1])
+
+
+def _names(detector: Detector) -> set[str]:
+    return {e.name for e in detector.elements} | {"field"}
+
+
+def _numbers(detector: Detector, dotted: str) -> list[tuple[str, ...]]:
+    """The single numbers behind a dotted name: both axes of a pair."""
+    part, _, rest = dotted.partition(".")
+    field_name, _, axis = rest.partition(".")
+    element = detector.part(part)
+    if quantities(type(element))[field_name].axes:
+        return [(part, field_name, a) for a in ((axis,) if axis else element.axes)]
+    return [(part, field_name)]
+
+
+# -- what no single field can tell -----------------------------------------------------------------------------------------
+
+
+def check_meaning(study: Study, fault: Callable[..., None], notes: list[str]) -> None:
+    """Rules across sections, and limits that no design within the bounds can meet. Floats only, no JAX."""
+    detector = study.detector
+    if detector.frame != "barrel":
+        fault(("detector",), f"mode: expected handles frame: barrel in this version; {detector.name} is {detector.frame}")
+        return
+    sensors = detector.sensors()
+    needed = 2 if detector.field is None else 3
+    if len(sensors) < needed and any(hasattr(t, "momentum") for t in study.objectives.values()):
+        fault(("detector",), f"{detector.name} has {len(sensors)} layers that measure; a track needs {needed}")
+    if study.min_hits is not None and not needed <= study.min_hits <= len(sensors):
+        fault(("tracking", "min_hits"), f"min_hits must be {needed} to {len(sensors)} here, got {study.min_hits}")
+    if study.mode == "expected" and study.document.data.get("audit"):
+        notes.append("audit: expected scores are exact, so no events are spent on an audit")
+    _check_terms(study, fault, notes)
+    _check_floor(study, fault)
+    if not any(_is_cost(t) for t in (*study.objectives.values(), *study.constraints.values())):
+        return
+    if all(getattr(study.prices, item) is None for item in quantities(Prices)):
+        fault(("cost",), "a cost term needs prices: cost: {sensor_area: …, channel: …, light_support: …, layer: …}")
+        return
+    if study.prices.light_support is not None:
+        thin = [e.name for e in detector.elements if e.measures and not e.radiation_thickness > 0]
+        if thin:
+            fault(("cost", "light_support"), f"a price per lightness needs x_over_X0 above 0: {', '.join(thin)}")
+            return
+    _check_budget(study, fault)
+
+
+def _is_cost(term: Any) -> bool:
+    return type(term) in (OBJECTIVES["cost"], CONSTRAINTS["cost"])
+
+
+def _check_terms(study: Study, fault: Callable[..., None], notes: list[str]) -> None:
+    detector = study.detector
+    fieldless = detector.field is None or detector.field.B == 0
+    second_axis = sum(s.resolution is not None and s.resolution[1] is not None for s in detector.sensors())
+    for section, terms in (("objectives", study.objectives), ("constraints", study.constraints)):
+        for name, term in terms.items():
+            of = getattr(term, "of", None)
+            if of == "pt" and fieldless:
+                fault((section, name, "of"), "pt cannot be measured without a magnetic field")
+            if of in ("z0", "theta") and second_axis < 2:
+                fault((section, name, "of"), f"{of} needs two layers that measure their second axis; there are {second_axis}")
+            if getattr(term, "elements", None):
+                for word in term.elements:
+                    if word not in _names(detector):
+                        hint = near(word, _names(detector))
+                        fault((section, name, "elements"), f"{detector.name} has no element {word!r}{hint}")
+                    elif getattr(detector.part(word), "pitch", None) is None:
+                        fault((section, name, "elements"), f"{word} has no pitch, which its floor would follow")
+    for variable in study.space.variables:
+        if variable.name == "field.B" and not variable.lower * variable.upper > 0:
+            fault(("variables", "field.B", "bounds"), "bounds of the field must not hold 0, where pt is not measured")
+    if study.prices.channel is not None:
+        bare = [e.name for e in detector.elements if e.measures and getattr(e, "pitch", None) is None]
+        if bare:
+            notes.append(f"cost: {', '.join(bare)} give a resolution and no pitch, so their channels are not counted")
+    if not study.space.variables:
+        notes.append("variables: nothing is free; the study can be evaluated, not optimised")
+
+
+def _corner(study: Study, better: Callable[[Detector], float]) -> Detector:
+    """The corner of the box where `better` is smallest, each variable on its own (right for monotonic functions)."""
+    values = {v.name: v.init for v in study.space.variables}
+    for v in study.space.variables:
+        values[v.name] = min((v.lower, v.upper), key=lambda x, n=v.name: better(study.space.at({**values, n: x})))
+    return study.space.at(values)
+
+
+def _check_budget(study: Study, fault: Callable[..., None]) -> None:
+    def total(design: Detector) -> float:
+        return cost(design, study.prices)["total"]
+
+    for name, term in study.constraints.items():
+        if type(term) is CONSTRAINTS["cost"]:
+            least = total(_corner(study, total))
+            if least > term.max:
+                fault(
+                    ("constraints", name, "max"),
+                    f"max of {term.max:g} kEUR cannot be met: the cheapest design within the bounds costs {least:.6g} kEUR",
+                )
+
+
+def _check_floor(study: Study, fault: Callable[..., None]) -> None:
+    """Gaps and material floors that no design can meet."""
+    for name, term in study.constraints.items():
+        if type(term) is CONSTRAINTS["minimum_gap"]:
+            _check_gaps(study, name, term.min, fault)
+        if type(term) is CONSTRAINTS["material_floor"]:
+            elements = [e for e in study.detector.elements if (e.name in term.elements if term.elements else getattr(e, "pitch", None))]
+            for element in elements:
+
+                def excess(design: Detector, name: str = element.name) -> float:
+                    part = design.part(name)
+                    return term.floor(part) - part.radiation_thickness
+
+                if excess(_corner(study, excess)) > 0:
+                    fault(("constraints", name), f"{element.name} lies below the material floor within all of its bounds")
+
+
+def _check_gaps(study: Study, name: str, gap: float, fault: Callable[..., None]) -> None:
+    """Layers that cannot leave an interval need room for the gaps between them."""
+    reach = {dotted: (v.lower, v.upper) for v in study.space.variables for dotted in v.names}
+    for position in ("radius", "z"):
+        layers = [e for e in study.detector.elements if e.measures and position in quantities(type(e))]
+        spans = [reach.get(f"{e.name}.{position}", (getattr(e, position),) * 2) for e in layers]
+        for start in sorted({low for low, _ in spans}):
+            within = sorted(high for low, high in spans if low >= start)
+            for others, end in enumerate(within):
+                if others * gap > (end - start) * (1 + 1e-12) + 1e-12:
+                    fault(
+                        ("constraints", name, "min"),
+                        f"min of {gap:g} mm cannot be met: {others + 1} layers stay between {position} {start:g} mm and "
+                        f"{end:g} mm, and need {others * gap:g} mm",
+                    )
+                    return
