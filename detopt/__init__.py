@@ -1,3 +1,42 @@
-"""detopt: an optimiser for particle detectors."""
+"""detopt: an optimiser for particle detectors.
+
+Everything the command line does is two lines of Python:
+
+    study = detopt.load("studies/its2_upgrade.yaml")
+    run = study.optimise()
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from detopt.runs import Run
 
 __version__ = "0.1.0"
+
+__all__ = ["load", "open_run"]
+
+
+def load(path: str | Path) -> Any:
+    """Read a detector, a study, an objective or a source; which one it is, its keys tell.
+
+    Args:
+        path: a YAML file; where there is none, one of that name in the library that ships with detopt.
+
+    Returns:
+        A `Detector` (`.draw()`, `.resolution(momentum, theta)`), a `Study` (`.evaluate(seed)`, `.optimise()`), an
+        objective or a source.
+
+    Raises:
+        BadInput: with every fault that was found: file, line, column, place and reason.
+    """
+    from detopt.study.files import load_file
+
+    return load_file(Path(path))
+
+
+def open_run(folder: str | Path) -> "Run":
+    """Open a run folder (`.result`, `.history`, `.manifest`). Raises RunError."""
+    from detopt.runs import Run
+
+    return Run(folder)

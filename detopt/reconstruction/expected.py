@@ -14,7 +14,7 @@ from detopt.simulation.helix import curvature, helix
 from detopt.simulation.physics import Physics
 from detopt.simulation.scattering import beta, highland
 
-__all__ = ["ExpectedTracks", "expected_tracks", "fewest_hits"]
+__all__ = ["ExpectedTracks", "crossed_surfaces", "expected_tracks", "fewest_hits"]
 
 
 class ExpectedTracks(NamedTuple):
@@ -56,11 +56,40 @@ def expected_tracks(
     """
     stacked = surfaces(detector)
     fitted = np.array([0, 1, 3, 4] if detector.field is None else [0, 1, 2, 3, 4])
+    transverse = bool(np.all(_is_transverse(particles[:, 1])))
 
     def one(particle: Float[Array, " 2"]) -> ExpectedTracks:
-        return _expected_track(detector, stacked, particle, charge, physics, patterns, min_hits, fitted)
+        return _expected_track(detector, stacked, particle, charge, physics, patterns, min_hits, fitted, transverse)
 
     return jax.vmap(one)(jnp.asarray(particles, stacked.position.dtype))
+
+
+def crossed_surfaces(
+    detector: Detector, particles: Float[np.ndarray, "N 2"], charge: int, physics: Physics
+) -> Bool[Array, "N n"]:
+    """Which surfaces each particle crosses."""
+    stacked = surfaces(detector)
+
+    def one(particle: Float[Array, " 2"]) -> Bool[Array, " n"]:
+        _, bent, cot_theta = _bending(detector, particle, charge, physics)
+        return helix(stacked, bent, cot_theta).crossed
+
+    return jax.vmap(one)(jnp.asarray(particles, stacked.position.dtype))
+
+
+def _bending(
+    detector: Detector, particle: Float[Array, " 2"], charge: int, physics: Physics
+) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
+    """Curvature, the curvature that the geometry is drawn with, and cot(theta)."""
+    momentum, theta = particle
+    # Sines and cosines leave cot(90 deg) at 6e-17 instead of 0: a disk would be hit a light year away.
+    cot_theta = jnp.where(_is_transverse(theta), 0.0, jnp.cos(theta) / jnp.sin(theta))
+    kappa = jnp.zeros_like(momentum) if detector.field is None else charge * curvature(detector.field.B, momentum, theta)
+    return kappa, jnp.zeros_like(kappa) if physics.bending == "parabola" else kappa, cot_theta
+
+
+def _is_transverse(theta: Array | np.ndarray) -> Array | np.ndarray:
+    return abs(theta - np.pi / 2) < 1e-12
 
 
 def _expected_track(
@@ -72,12 +101,10 @@ def _expected_track(
     patterns: Bool[np.ndarray, "patterns n"],
     min_hits: int,
     fitted: np.ndarray,
+    transverse: bool,
 ) -> ExpectedTracks:
     momentum, theta = particle
-    # Sines and cosines leave cot(90 deg) at 6e-17 instead of 0: a disk would be hit a light year away.
-    cot_theta = jnp.where(jnp.abs(theta - jnp.pi / 2) < 1e-12, 0.0, jnp.cos(theta) / jnp.sin(theta))
-    kappa = jnp.zeros_like(momentum) if detector.field is None else charge * curvature(detector.field.B, momentum, theta)
-    bent = jnp.zeros_like(kappa) if physics.bending == "parabola" else kappa
+    kappa, bent, cot_theta = _bending(detector, particle, charge, physics)
     crossings = helix(stacked, bent, cot_theta)
     velocity = beta(momentum) if physics.velocity == "true" else jnp.ones_like(momentum)
     scattering = highland(stacked.x_over_X0 * crossings.obliquity, momentum, velocity) ** 2
@@ -90,9 +117,9 @@ def _expected_track(
     probability = pattern_probability(patterns, stacked.efficiency)
     # A pattern that makes no track is fitted with all hits, and counts for nothing.
     used = jnp.where(is_track[:, None, None], hits, measured)
-    covariance = jax.vmap(lambda u: track_covariance(crossings, jnp.where(u, stacked.weight, 0.0), scattering, fitted))(
-        used
-    )
+    covariance = jax.vmap(
+        lambda u: track_covariance(crossings, jnp.where(u, stacked.weight, 0.0), scattering, fitted, transverse)
+    )(used)
     variance = dict(zip(fitted.tolist(), jnp.diagonal(covariance, axis1=1, axis2=2).T, strict=True))
 
     def mean(parameter: int, counted: Bool[Array, " patterns"]) -> Float[Array, ""]:

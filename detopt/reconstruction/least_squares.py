@@ -36,16 +36,15 @@ def invert(matrix: Matrix) -> Matrix:
     return [[sum(root[m][i] * root[m][j] for m in range(max(i, j), k)) for j in range(k)] for i in range(k)]
 
 
-def _blurred(information: Matrix, kick: Matrix, variance: Array) -> Matrix:
-    """(I^-1 + g q g^T)^-1 without inverting I: what scattering leaves of the information gathered behind it."""
-    k = len(information)
-    ig = [[sum(information[i][m] * kick[m][c] for m in range(k)) for c in range(2)] for i in range(k)]
-    m00, m01, m11 = (
-        sum(kick[m][a] * ig[m][b] for m in range(k)) * variance + float(a == b) for a, b in ((0, 0), (0, 1), (1, 1))
-    )
-    over = variance / (m00 * m11 - m01**2)
-    h = [[over * (m11 * x - m01 * y), over * (m00 * y - m01 * x)] for x, y in ig]
-    lower = [[information[i][j] - h[i][0] * ig[j][0] - h[i][1] * ig[j][1] for j in range(i + 1)] for i in range(k)]
+def _times(matrix: Matrix, vector: list[Array]) -> list[Array]:
+    return [sum(m * v for m, v in zip(row, vector, strict=True)) for row in matrix]
+
+
+def _add(matrix: Matrix, factor: Array, vector: list[Array]) -> Matrix:
+    """matrix + factor vector vector^T, symmetric."""
+    k = len(vector)
+    scaled = [factor * v for v in vector]
+    lower = [[matrix[i][j] + scaled[i] * vector[j] for j in range(i + 1)] for i in range(k)]
     return [[lower[max(i, j)][min(i, j)] for j in range(k)] for i in range(k)]
 
 
@@ -54,6 +53,7 @@ def track_covariance(
     weight: Float[Array, "n 2"],
     scattering: Float[Array, " n"],
     parameters: Int[np.ndarray, " k"],
+    transverse: bool = False,
 ) -> Float[Array, "k k"]:
     """Covariance of the chosen helix parameters.
 
@@ -62,36 +62,55 @@ def track_covariance(
         weight: 1 / resolution^2 in 1/mm^2 of each hit and axis, 0 for no hit.
         scattering: variance in rad^2 of the projected scattering angle in each surface.
         parameters: which of d0, phi, kappa, z0, cot theta are fitted (kappa is not, without a field).
+        transverse: the track has cot theta = 0, so that the bending plane and z do not mix (four times faster).
 
     Returns:
         Covariance (k, k) in units of mm, rad, 1/mm, mm, 1. Where fewer than two hits measure the second coordinate, z0
         and cot theta are held with a weight that leaves the others as they are; their own variance means nothing.
     """
-    k = len(parameters)
     # In units of the track's length all parameters are of one size.
     length = jnp.maximum(jnp.max(jnp.where(crossings.crossed, crossings.path, 0.0)), 1.0)
-    scale = [(1.0, length, length**2, 1.0, length)[i] for i in parameters]
+    scale = [(1.0, length, length**2, 1.0, length)[i] for i in range(5)]
     order = jnp.argsort(-crossings.path)
 
-    def sorted_column(column: Array) -> Array:
+    def from_outside(column: Array) -> Array:
         return jnp.where(crossings.crossed, column, 0.0)[order]
 
-    hit = [[sorted_column(crossings.hit[:, a, i]) / s for i, s in zip(parameters, scale, strict=True)] for a in (0, 1)]
-    kick = [[sorted_column(crossings.kick[:, i, c]) * s for c in (0, 1)] for i, s in zip(parameters, scale, strict=True)]
-    weights = [sorted_column(weight[:, a]) for a in (0, 1)]
-
-    def inwards(information: Matrix, surface: tuple[Matrix, list[Array], Matrix, Array]) -> tuple[Matrix, None]:
-        a, w, g, q = surface
-        # Seen from outside, the scattering comes before the hit on the same surface.
-        blurred = _blurred(information, g, q)
-        wa = [[w[axis] * x for x in a[axis]] for axis in (0, 1)]
-        return [
-            [blurred[i][j] + (wa[0][i] * a[0][j] + wa[1][i] * a[1][j]) for j in range(k)] for i in range(k)
-        ], None
-
+    hit = [[from_outside(crossings.hit[:, axis, i]) / scale[i] for i in range(5)] for axis in range(2)]
+    kick = [[from_outside(crossings.kick[:, i, angle]) * scale[i] for i in range(5)] for angle in range(2)]
+    weights = [from_outside(weight[:, axis]) for axis in range(2)]
+    variance = from_outside(scattering)
+    hit, kick, weights, variance = jax.lax.optimization_barrier((hit, kick, weights, variance))
     few = (jnp.sum(jnp.where(crossings.crossed, weight[:, 1], 0.0) > 0) < 2).astype(weight.dtype)
     nothing = jnp.zeros_like(few)
-    start = [[few if i == j and parameters[i] >= 3 else nothing for j in range(k)] for i in range(k)]
-    information, _ = jax.lax.scan(inwards, start, (hit, weights, kick, sorted_column(scattering)))
-    inverse = invert(information)
-    return jnp.stack([jnp.stack([inverse[i][j] / (scale[i] * scale[j]) for j in range(k)]) for i in range(k)])
+
+    def covariance(block: list[int], planes: tuple[int, ...]) -> Matrix:
+        """Of the parameters in `block`, from the measured axes and scattering angles in `planes`."""
+
+        def inwards(information: Matrix, surface: tuple) -> tuple[Matrix, None]:
+            hits, weights, kicks, q = surface
+            # Seen from outside, the scattering comes before the hit on the same surface. It leaves (I^-1 + g q g^T)^-1.
+            for g in kicks:
+                ig = _times(information, g)
+                information = _add(information, -q / (1 + q * sum(x * y for x, y in zip(g, ig, strict=True))), ig)
+            for a, w in zip(hits, weights, strict=True):
+                information = _add(information, w, a)
+            return information, None
+
+        surfaces = (
+            [[hit[p][i] for i in block] for p in planes],
+            [weights[p] for p in planes],
+            [[kick[p][i] for i in block] for p in planes],
+            variance,
+        )
+        start = [[few if i == j and i >= 3 else nothing for j in block] for i in block]
+        inverse = invert(jax.lax.scan(inwards, start, surfaces)[0])
+        return [[c / (scale[i] * scale[j]) for j, c in zip(block, row, strict=True)] for i, row in zip(block, inverse, strict=True)]
+
+    fitted = [int(i) for i in parameters]
+    if not transverse:
+        return jnp.stack([jnp.stack(row) for row in covariance(fitted, (0, 1))])
+    bending, along = [i for i in fitted if i < 3], [i for i in fitted if i >= 3]
+    first, second = covariance(bending, (0,)), covariance(along, (1,))
+    rows = [[*row, *(nothing for _ in along)] for row in first] + [[*(nothing for _ in bending), *row] for row in second]
+    return jnp.stack([jnp.stack(row) for row in rows])

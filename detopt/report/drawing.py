@@ -5,6 +5,7 @@ A layout is a list of mappings, as a run folder stores it: `name`, `kind` (cylin
 between `low` and `high` along the beam, and `position` is half of its width (None: as wide as the rest).
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class _Shape:
     anchor: Point  # where its label points
     beside: bool  # the label stands to the right of the panel, else above it
     position: float
-    x_over_X0: float
+    thickness: float  # x/X0
     measures: bool
 
     @property
@@ -48,7 +49,7 @@ class _Shape:
 
     def style(self, thickest: float, room: float) -> dict[str, Any]:
         """Colour and width, in points, grow with thickness; what measures nothing is grey and dashed."""
-        part = self.x_over_X0 / thickest if self.x_over_X0 > 0 and thickest > 0 else 0.0
+        part = self.thickness / thickest if self.thickness > 0 and thickest > 0 else 0.0
         if not self.measures:
             return {"color": FAINT, "linewidth": min(1.2, room), "linestyle": (0, (4, 2))}
         return {"color": THICKNESS(part), "linewidth": min(1.5 + 2.7 * part, room)}
@@ -82,7 +83,7 @@ def draw_layout(before: Layout, after: Layout | None = None, title: str = "", fr
     with styled():
         figure = Drawing(column * len(designs), floor + height + top + heading)
         total = figure.get_size_inches()[1]
-        thickest = max((s.x_over_X0 for s in shapes if s.measures and s.x_over_X0 > 0), default=0.0)
+        thickest = max((s.thickness for s in shapes if s.measures and s.thickness > 0), default=0.0)
         room = figure.get_figwidth() - (5.4 if thickest else 0.5)
         text = plain(title, int(room / 0.105))
         figure.text(0.25 / figure.get_figwidth(), 1 - 0.2 / total, text, va="top", size=13, weight="bold")
@@ -105,6 +106,7 @@ def draw_layout(before: Layout, after: Layout | None = None, title: str = "", fr
             along = figure.panel(edge, 0.6, second, second, xlim=y, ylim=y)
             along.set(xlabel=f"x [{unit}]", ylabel=f"y [{unit}]")
             along.set_title("along the beam", size="small")
+            along.minorticks_off()
             _draw_along(along, design, thickest)
             if inside:
                 inner = [s for s in design if s.kind == "cylinder" and s.position <= inside]
@@ -113,6 +115,7 @@ def draw_layout(before: Layout, after: Layout | None = None, title: str = "", fr
                 zoom.set(xlim=(-1.15 * reach, 1.15 * reach), ylim=(0, 1.2 * inside))
                 zoom.set(xlabel=f"z [{unit}]", ylabel=f"r [{unit}]")
                 zoom.set_title("inside, r stretched", size="small")
+                zoom.minorticks_off()
                 _draw(zoom, inner, thickest)
                 _labels(zoom, inner, unit)
     return figure
@@ -208,18 +211,17 @@ def _ranges(shapes: list[_Shape]) -> tuple[Point, Point]:
 def _crowded_inside(designs: list[list[_Shape]], gap: float) -> float:
     """The radius up to which cylinders are too close to be labelled, though what follows is far out; 0 for none."""
     radii = sorted({s.position for design in designs for s in design if s.kind == "cylinder"})
-    ratios = [b / a for a, b in zip(radii, radii[1:], strict=False)]
+    ratios = [b / a for a, b in itertools.pairwise(radii)]
     if not ratios or max(ratios) < 1.8:
         return 0.0
     limit = radii[ratios.index(max(ratios))]
     sensors = [sorted(s.position for s in d if s.measures and s.kind == "cylinder") for d in designs]
-    crowded = any(b - a < gap for d in sensors for a, b in zip(d, d[1:], strict=False) if b <= limit)
+    crowded = any(b - a < gap for d in sensors for a, b in itertools.pairwise(d) if b <= limit)
     return limit if crowded and limit < 0.35 * radii[-1] else 0.0
 
 
 def _inches(ax: Axes) -> tuple[float, float]:
-    box, (width, height) = ax.get_position(), ax.figure.get_size_inches()
-    return box.width * width, box.height * height
+    return ax.bbox.width / ax.figure.dpi, ax.bbox.height / ax.figure.dpi
 
 
 def _room(shapes: list[_Shape], points: float) -> dict[int, float]:
@@ -265,13 +267,14 @@ def _labels(ax: Axes, shapes: list[_Shape], unit: str) -> None:
     beside, two_lines = shapes[0].beside, not shapes[0].beside and _row(shapes) < width
     inches = height if beside else width
     gap = (_word(shapes, 2) if two_lines else ROW) / inches
-    anchors = [((s.anchor[0] - x0) / (x1 - x0), (s.anchor[1] - y0) / (y1 - y0), s) for s in shapes]
-    anchors.sort(key=lambda anchor: anchor[int(beside)])
-    reach = abs(anchors[-1][int(beside)] - anchors[0][int(beside)])
+    axis = 1 if beside else 0
+    anchors = [(((s.anchor[0] - x0) / (x1 - x0), (s.anchor[1] - y0) / (y1 - y0)), s) for s in shapes]
+    anchors.sort(key=lambda anchor: anchor[0][axis])
+    reach = anchors[-1][0][axis] - anchors[0][0][axis]
     most = min(max(int(reach / gap) + 2, 8), int(1.04 / gap) + 1)
     anchors = anchors[:: math.ceil(len(anchors) / most)]
-    places = spread([anchor[int(beside)] for anchor in anchors], gap, -0.02, 1.02)
-    for (x, y, s), place in zip(anchors, places, strict=True):
+    places = spread([point[axis] for point, _ in anchors], gap, -0.02, 1.02)
+    for ((x, y), s), place in zip(anchors, places, strict=True):
         end = (1 + 0.13 / width, place) if beside else (place, 1 + 0.11 / height)
         path = [(min(x, 1), y), (1, y), end] if beside else [(x, y), (x, 1), end]
         ax.plot(*zip(*path, strict=True), transform=ax.transAxes, clip_on=False, color=FAINT, linewidth=0.7, zorder=0)
@@ -290,5 +293,5 @@ def _thickness_scale(figure: Drawing, thickest: float, total: float) -> None:
     bar.set_yticks([])
     bar.tick_params(which="both", top=False, right=False, left=False, length=2, labelsize=LABEL - 1, pad=2)
     bar.locator_params(axis="x", nbins=4)
-    label = "$x/X_0$ [%]   (grey, dashed: not a sensor)"
+    label = r"$x$/$X_\mathrm{0}$ [%]   (grey, dashed: not a sensor)"
     bar.text(-0.04, 0.5, label, transform=bar.transAxes, ha="right", va="center", size=LABEL)

@@ -1,8 +1,8 @@
 """The look that every figure shares: mplhep's, at sizes that suit both a page and a projector.
 
-Figures are plain `Figure` objects, never pyplot's, so drawing one neither picks a backend nor touches the figures that a
-user has open. Two colours stand for the page rather than for ink: in `svg` they become CSS variables, and the figure
-follows the reader's light or dark theme.
+Figures are plain `Figure` objects, never pyplot's, so drawing one neither picks a backend nor touches the figures
+that a user has open. Two colours, `INK` and `PAPER`, become CSS variables in `svg`: in a page, a figure follows the
+reader's light or dark theme.
 """
 
 import functools
@@ -68,7 +68,8 @@ def _settings() -> dict[str, Any]:
 @contextmanager
 def styled() -> Iterator[None]:
     """Draw inside this; what was set before returns on leaving. A glyph that no font has is a box, not a warning."""
-    with matplotlib.rc_context(_settings()), warnings.catch_warnings():
+    settings: Any = _settings()
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         yield
 
@@ -130,7 +131,7 @@ def log_ticks(ax: Axes, which: str) -> None:
     axis = ax.xaxis if which == "x" else ax.yaxis
     getattr(ax, f"set_{which}scale")("log")
     low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 60 * low else (1,), numticks=12))
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 2000 * low else (1,), numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(LogLocator(subs=range(1, 10), numticks=100))
     axis.set_minor_formatter(NullFormatter())

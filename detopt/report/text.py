@@ -40,6 +40,7 @@ def quantity(value: Any, symbol: str = "", error: Any = 0.0, digits: int = 4) ->
     if math.isfinite(error) and error > 0:
         places = max(0, 1 - math.floor(math.log10(error / factor)))
         text = f"{value / factor:.{places}f} ± {error / factor:.{places}f}"
+        text = f"({text})" if symbol else text
     else:
         text = format_quantity(value / factor, "", max(digits, len(f"{abs(value / factor):.0f}")))
     return f"{text} {unit(symbol)}".strip().replace("-", "−")

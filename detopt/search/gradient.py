@@ -1,164 +1,219 @@
 """Gradient search under constraints: Adam to explore from many starts, L-BFGS to converge, both from optax.
 
 Constraints enter by an augmented Lagrangian (Nocedal and Wright, Numerical Optimization, section 17.4): multipliers are
-updated between rounds, so that the iterates meet the constraints in the limit; a few Gauss-Newton steps at the end of
-each L-BFGS round put them inside. The best feasible point of each start is kept all along, and the search as a whole
-never returns worse than it started.
+updated now and then, so that the iterates meet the constraints in the limit, and a few Gauss-Newton steps put the result
+inside them. The best feasible point of each start is kept all along, so a search never returns worse than it started.
 
-All starts run in one batch. The pairs (`adam_init`, `adam_round`) and (`lbfgs_init`, `lbfgs_round`) are pure: state in,
-state and trace out; the caller decides how many rounds to run, writes the trace down, and can be killed in between.
+All starts run in one batch. Every step is a pure function of the state, which the caller may keep, write down or drop;
+value and gradient are compiled once and serve both optimisers.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import optax
 from jaxtyping import Array, Float
 
 from detopt.backend import jax, jnp
 from detopt.search.problem import Point, Problem
 
-__all__ = ["GradientSearcher", "State", "Trace"]
+__all__ = ["GradientSearcher", "State", "Visit"]
 
 MARGIN = 2e-6  # how far inside the constraints (relative) a design must lie, so that rounding cannot push it out
-_PENALTY = {"adam": 10.0, "lbfgs": 100.0}
+ADAM_PENALTY, LBFGS_PENALTY = 10.0, 100.0
 _MULTIPLIER_STEPS = 10  # Adam steps between two updates of the multipliers
+_HALVINGS = 12  # of a step of L-BFGS that does not go down enough
+_SUFFICIENT = 1e-4  # Armijo's fraction of the slope
 
 
 class State(NamedTuple):
-    """One start of the search."""
+    """A batch of starts."""
 
-    u: Float[Array, " n"]
-    multipliers: Float[Array, " rows"]
-    best_u: Float[Array, " n"]
-    best_loss: Float[Array, ""]  # infinite before any feasible point
+    u: Float[Array, "starts n"]
+    multipliers: Float[Array, "starts rows"]
+    best_u: Float[Array, "starts n"]
+    best_loss: Float[Array, " starts"]  # infinite before any feasible point
     optimiser: Any
+    steps: int
 
 
-class Trace(NamedTuple):
-    """One visited point."""
+class Visit(NamedTuple):
+    """Where each start stood in one step."""
 
-    u: Float[Array, " n"]
+    u: Float[Array, "starts n"]
     point: Point
-    best: Float[Array, ""]
+    best_loss: Float[Array, " starts"]
+
+
+class Slope(NamedTuple):
+    """The augmented Lagrangian at a batch of points."""
+
+    value: Float[Array, " starts"]
+    gradient: Float[Array, "starts n"]
+    point: Point
 
 
 class GradientSearcher:
-    """The search of one problem; every method works on a batch of starts and is compiled once."""
+    """The search of one problem."""
 
     def __init__(self, problem: Problem, learning_rate: float, steps: int) -> None:
-        self.problem = problem
+        def lagrangian(u: Array, multipliers: Array, penalty: Array) -> tuple[Array, Point]:
+            point = problem(u)
+            pull = _pull(point, multipliers, penalty)
+            return point.loss + jnp.sum(pull**2 - multipliers**2) / (2 * penalty), point
+
+        @jax.jit
+        def slope(u: Array, multipliers: Array, penalty: Array) -> Slope:
+            each = jax.vmap(jax.value_and_grad(lagrangian, has_aux=True), (0, 0, None))
+            (value, point), gradient = each(u, multipliers, penalty)
+            # A point whose score is not finite repels, and is left along the momentum of the steps before.
+            value = jnp.where(jnp.isfinite(value), value, jnp.inf)
+            return Slope(value, jnp.where(jnp.isfinite(gradient), gradient, 0.0), point)
+
+        def constraints(u: Array) -> tuple[Array, Array]:
+            excess = problem(u).excess
+            return excess, excess
+
+        def slope_in_v(v: Array, multipliers: Array, penalty: Array) -> Slope:
+            found = slope(jnp.sin(v) ** 2, multipliers, penalty)
+            return found._replace(gradient=found.gradient * jnp.sin(2 * v))
+
+        self._slope, self._slope_v = slope, slope_in_v
+        self._constraints = jax.jit(jax.vmap(jax.jacrev(constraints, has_aux=True)))
         schedule = optax.cosine_decay_schedule(learning_rate, steps, alpha=0.02)
         self._adam = optax.adam(schedule, b1=0.9, b2=0.99)
-        self._lbfgs = optax.lbfgs(memory_size=20)
-        self.points = jax.jit(jax.vmap(problem))
-        self.adam_init = jax.jit(jax.vmap(self._adam_init))
-        self.adam_round = jax.jit(jax.vmap(self._adam_round, in_axes=(0, None)), static_argnums=1)
-        self.lbfgs_round = jax.jit(jax.vmap(self._lbfgs_round, in_axes=(0, None)), static_argnums=1)
+        self._lbfgs = optax.scale_by_lbfgs(memory_size=20)
+        self._adam_update = jax.jit(self._adam.update)
+        self._lbfgs_init = jax.jit(jax.vmap(self._lbfgs.init))
+        self._lbfgs_update = jax.jit(jax.vmap(self._lbfgs.update))
 
-    # -- the augmented Lagrangian --------------------------------------------------------------------------------------
+    def slope(self, u: Array, multipliers: Array, penalty: float) -> Slope:
+        """Value and gradient of the augmented Lagrangian, and the scored points."""
+        return self._slope(u, multipliers, jnp.asarray(penalty, u.dtype))
 
-    def _lagrangian(self, point: Point, multipliers: Array, penalty: float) -> Array:
-        pull = jnp.maximum(0.0, multipliers + penalty * (point.excess + MARGIN))
-        return point.loss + jnp.sum(pull**2 - multipliers**2) / (2 * penalty)
-
-    @staticmethod
-    def _raised(point: Point, multipliers: Array, penalty: float) -> Array:
-        return jnp.maximum(0.0, multipliers + penalty * (point.excess + MARGIN))
-
-    def _keep(self, state: State, u: Array, point: Point) -> State:
-        better = (point.loss < state.best_loss) & jnp.all(point.excess <= 0) & jnp.isfinite(point.loss)
-        return state._replace(
-            best_u=jnp.where(better, u, state.best_u), best_loss=jnp.where(better, point.loss, state.best_loss)
+    def init(self, u: Float[Array, "starts n"]) -> State:
+        """The starts, ready for Adam."""
+        rows = self._constraints(u)[1].shape[1]
+        return State(
+            u=u,
+            multipliers=jnp.zeros((len(u), rows), u.dtype),
+            best_u=u,
+            best_loss=jnp.full(len(u), jnp.inf, u.dtype),
+            optimiser=self._adam.init(u),
+            steps=0,
         )
 
-    # -- Adam: explores ------------------------------------------------------------------------------------------------
+    def adam_step(self, state: State) -> tuple[State, Visit]:
+        """Score the batch where it stands, and move it one step."""
+        slope = self.slope(state.u, state.multipliers, ADAM_PENALTY)
+        state = _keep(state, state.u, slope.point)
+        updates, optimiser = self._adam_update(slope.gradient, state.optimiser)
+        multipliers = state.multipliers
+        if state.steps % _MULTIPLIER_STEPS == _MULTIPLIER_STEPS - 1:
+            multipliers = jax.vmap(_pull, (0, 0, None))(slope.point, multipliers, ADAM_PENALTY)
+        moved = state._replace(
+            u=optax.projections.projection_box(state.u + updates, 0.0, 1.0),
+            multipliers=multipliers,
+            optimiser=optimiser,
+            steps=state.steps + 1,
+        )
+        return moved, Visit(state.u, slope.point, moved.best_loss)
 
-    def _adam_init(self, u: Float[Array, " n"]) -> State:
-        point = self.problem(u)
-        state = State(u, jnp.zeros_like(point.excess), u, jnp.full_like(point.loss, jnp.inf), self._adam.init(u))
-        return self._keep(state, u, point)
+    def lbfgs_round(self, state: State, iterations: int) -> tuple[State, Visit]:
+        """Converge on the Lagrangian at fixed multipliers, then update them and step inside the constraints.
 
-    def _adam_round(self, state: State, steps: int) -> tuple[State, Trace]:
-        penalty = _PENALTY["adam"]
-
-        def step(state: State, index: Array) -> tuple[State, Trace]:
-            def loss(u: Array) -> tuple[Array, Point]:
-                point = self.problem(u)
-                return self._lagrangian(point, state.multipliers, penalty), point
-
-            (_, point), gradient = jax.value_and_grad(loss, has_aux=True)(state.u)
-            kept = self._keep(state, state.u, point)
-            # A point where the score is not finite is left along the last momentum.
-            gradient = jnp.where(jnp.isfinite(gradient), gradient, 0.0)
-            updates, optimiser = self._adam.update(gradient, state.optimiser)
-            raised = self._raised(point, state.multipliers, penalty)
-            update_now = index % _MULTIPLIER_STEPS == _MULTIPLIER_STEPS - 1
-            return kept._replace(
-                u=optax.projections.projection_box(state.u + updates, 0.0, 1.0),
-                multipliers=jnp.where(update_now, raised, state.multipliers),
-                optimiser=optimiser,
-            ), Trace(state.u, point, kept.best_loss)
-
-        return jax.lax.scan(step, state, jnp.arange(steps))
-
-    # -- L-BFGS: converges -----------------------------------------------------------------------------------------------
-    # In u = sin^2(v): the box is closed, and an optimum on its border is an ordinary minimum in v.
-
-    def _lbfgs_round(self, state: State, steps: int) -> tuple[State, Trace]:
-        penalty = _PENALTY["lbfgs"]
-
-        def loss(v: Array) -> Array:
-            return self._lagrangian(self.problem(jnp.sin(v) ** 2), state.multipliers, penalty)
-
+        Works in u = sin^2(v): the box is closed, and an optimum on its border is an ordinary minimum in v.
+        """
         # Exactly on a border the map has no slope, and the search could not leave it.
         v = jnp.arcsin(jnp.sqrt(jnp.clip(state.u, 1e-5, 1 - 1e-5)))
-        value_and_grad = optax.value_and_grad_from_state(loss)
-
-        def step(carry: tuple[Array, Any], _: None) -> tuple[tuple[Array, Any], Array]:
-            v, optimiser = carry
-            value, gradient = value_and_grad(v, state=optimiser)
-            updates, moved = self._lbfgs.update(
-                gradient, optimiser, v, value=value, grad=gradient, value_fn=loss
-            )
-            new = optax.apply_updates(v, updates)
-            fine = jnp.all(jnp.isfinite(new)) & jnp.isfinite(value)
-            new = jnp.where(fine, new, v)
-            moved = jax.tree.map(lambda a, b: jnp.where(fine, a, b), moved, optimiser)
-            return (new, moved), new
-
-        (v, _), _ = jax.lax.scan(step, (v, self._lbfgs.init(v)), None, length=steps)
+        optimiser = self._lbfgs_init(v)
+        slope = self._slope_in_v(v, state.multipliers)
+        for _ in range(iterations):
+            step, optimiser = self._lbfgs_update(slope.gradient, optimiser, v)
+            direction, length, expected = _downhill(step, slope.gradient)
+            new, below = self._line_search(v, direction, length, expected, slope, state.multipliers)
+            if not np.any(np.asarray(below.value) < np.asarray(slope.value)):
+                break
+            v, slope = new, below
         u = jnp.sin(v) ** 2
-        point = self.problem(u)
-        state = self._keep(state._replace(multipliers=self._raised(point, state.multipliers, penalty)), u, point)
+        state = _keep(state, u, slope.point)
+        multipliers = jax.vmap(_pull, (0, 0, None))(slope.point, state.multipliers, LBFGS_PENALTY)
         inside = self._restore(u)
-        inner = self.problem(inside)
-        state = self._keep(state._replace(u=u), inside, inner)
-        return state, Trace(inside, inner, state.best_loss)
+        point = self.slope(inside, multipliers, LBFGS_PENALTY).point
+        state = _keep(state, inside, point)
+        state = state._replace(u=u, multipliers=multipliers, steps=state.steps + 1)
+        return state, Visit(inside, point, state.best_loss)
 
-    def _restore(self, u: Float[Array, " n"]) -> Float[Array, " n"]:
-        """The nearest point inside the constraints, to first order: Gauss-Newton on those that are violated."""
+    def _slope_in_v(self, v: Array, multipliers: Array) -> Slope:
+        return self._slope_v(v, multipliers, jnp.asarray(LBFGS_PENALTY, v.dtype))
 
-        def step(u: Array, _: None) -> tuple[Array, None]:
-            excess, jacobian = self.problem(u).excess, jax.jacrev(lambda x: self.problem(x).excess)(u)
-            violated = excess > -MARGIN
-            # Only those that can still move: not pinned at a bound.
-            rows = jnp.where(violated[:, None], jacobian, 0.0)
-            gram = rows @ rows.T + jnp.diag(jnp.where(violated, 1e-12, 1.0))
-            shift = rows.T @ jnp.linalg.solve(gram, jnp.where(violated, excess + 2 * MARGIN, 0.0))
-            return jnp.clip(u - shift, 0.0, 1.0), None
+    def _line_search(
+        self, v: Array, direction: Array, length: Array, expected: Array, slope: Slope, multipliers: Array
+    ) -> tuple[Array, Slope]:
+        """Halve the step of each start until it goes down enough; a start that finds none stays."""
+        best, done = (v, slope), jnp.zeros(len(v), bool)
+        for _ in range(_HALVINGS):
+            trial = v + length[:, None] * direction
+            found = self._slope_in_v(trial, multipliers)
+            best, done, length = _take_lower(best, (trial, found), done, slope.value, length, expected)
+            if np.all(done):
+                break
+        return best
 
-        if self.problem_rows(u) == 0:
-            return u
-        return jax.lax.scan(step, u, None, length=6)[0]
-
-    def problem_rows(self, u: Array) -> int:
-        """Number of constraint rows."""
-        return jax.eval_shape(self.problem, u).excess.shape[0]
-
-
-def never(_: Any) -> None:
-    """A progress callback that says nothing."""
+    def _restore(self, u: Float[Array, "starts n"]) -> Float[Array, "starts n"]:
+        """The nearest points inside the constraints, to first order: Gauss-Newton on those that are violated."""
+        for _ in range(6):
+            jacobian, excess = self._constraints(u)
+            if bool(jnp.all(excess <= -MARGIN)):
+                break
+            u = _inwards(u, excess, jacobian)
+        return u
 
 
-Progress = Callable[[dict[str, Any]], None]
+@jax.jit
+def _downhill(step: Array, gradient: Array) -> tuple[Array, Array, Array]:
+    """Direction, first length and slope along it; steepest descent where the curvature misled L-BFGS."""
+    descent = jnp.sum(step * gradient, axis=1) > 0
+    direction = -jnp.where(descent[:, None], step, gradient)
+    # No step across more than a fraction of the box.
+    length = jnp.minimum(1.0, 0.3 / jnp.maximum(jnp.max(jnp.abs(direction), axis=1), 1e-12))
+    return direction, length, jnp.sum(direction * gradient, axis=1)
+
+
+@jax.jit
+def _take_lower(
+    best: Any, trial: Any, done: Array, value: Array, length: Array, expected: Array
+) -> tuple[Any, Array, Array]:
+    enough = trial[1].value <= value + _SUFFICIENT * length * expected
+    best = jax.tree.map(lambda new, old: jnp.where(_like(enough & ~done, new), new, old), trial, best)
+    done = done | enough
+    return best, done, jnp.where(done, length, length / 2)
+
+
+def _like(mask: Array, array: Array) -> Array:
+    return mask.reshape(mask.shape + (1,) * (array.ndim - mask.ndim))
+
+
+def _pull(point: Point, multipliers: Array, penalty: Any) -> Array:
+    """What the constraints pull with; the multipliers of the next round."""
+    return jnp.maximum(0.0, multipliers + penalty * (point.excess + MARGIN))
+
+
+@jax.jit
+@jax.vmap
+def _inwards(u: Array, excess: Array, jacobian: Array) -> Array:
+    violated = excess > -MARGIN
+    # A variable at a bound that a step would push it through does not take part.
+    towards = -jnp.sum(jnp.where(violated[:, None], jacobian, 0.0), axis=0)
+    stuck = ((u <= 0) & (towards < 0)) | ((u >= 1) & (towards > 0))
+    rows = jnp.where(violated[:, None] & ~stuck[None, :], jacobian, 0.0)
+    scale = jnp.sum(rows**2, axis=1)
+    gram = rows @ rows.T + jnp.diag(jnp.where(violated, 1e-12 * scale + 1e-30, 1.0))
+    return jnp.clip(u - rows.T @ jnp.linalg.solve(gram, jnp.where(violated, excess + 2 * MARGIN, 0.0)), 0.0, 1.0)
+
+
+def _keep(state: State, u: Array, point: Point) -> State:
+    better = (point.loss < state.best_loss) & jnp.all(point.excess <= 0, axis=1) & jnp.isfinite(point.loss)
+    return state._replace(
+        best_u=jnp.where(better[:, None], u, state.best_u), best_loss=jnp.where(better, point.loss, state.best_loss)
+    )

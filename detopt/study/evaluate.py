@@ -10,6 +10,7 @@ from detopt.backend import jax
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
 from detopt.parameters import Space
+from detopt.reconstruction.expected import crossed_surfaces
 from detopt.scoring.evaluate import Evaluator
 from detopt.scoring.score import Score
 from detopt.study.faults import BadInput, Fault
@@ -30,6 +31,40 @@ def make_evaluator(study: Study) -> Evaluator:
         )
     except ValueError as error:
         raise BadInput([Fault(str(study.path), None, None, "", str(error))]) from None
+
+
+def check_edges(study: Study) -> None:
+    """Refuse bounds within which a track gains or loses a layer: the gradient of such an edge is not pathwise.
+
+    Raises:
+        BadInput: naming the layers, and what can be done.
+    """
+    evaluator, space = make_evaluator(study), array_space(study)
+    if not len(evaluator.particles):
+        return
+    # Each crossing is monotonic in every number that it depends on, so the corners of the box tell.
+    corners = np.random.default_rng(0).integers(0, 2, (2048, len(space))).astype(float)
+
+    @jax.jit
+    @jax.vmap
+    def crossed(u: jax.Array) -> jax.Array:
+        return crossed_surfaces(space.place(u), evaluator.particles, study.source.charge, study.physics)
+
+    found = np.asarray(crossed(np.concatenate([[space.init], corners])))
+    faults = []
+    for i, surface in enumerate(study.detector.surfaces()):
+        node = int(np.argmax((found[:, :, i] != found[:1, :, i]).any(axis=0)))
+        if (found[:, node, i] != found[0, node, i]).any():
+            p, theta = evaluator.particles[node]
+            own = [n for n in space.names if n.split(".")[0] in (surface.name, "field")] or list(space.names)
+            message = (
+                f"a track of {p:.4g} GeV at {np.degrees(theta):.4g} deg crosses {surface.name} for some values within the "
+                f"bounds of {', '.join(own)}, and misses it for others. The score jumps there, and the gradient of such an "
+                "edge is not in this version: narrow these bounds, or choose other angles or momenta"
+            )
+            faults.append(Fault(str(study.path), None, None, "variables", message))
+    if faults:
+        raise BadInput(faults)
 
 
 def array_space(study: Study) -> Space:

@@ -98,6 +98,7 @@ class Study:
     min_hits: int | None
     seed: int
     notes: tuple[str, ...] = ()
+    objective_paths: dict[str, Path] = field(default_factory=dict)  # of those that stand in files of their own
     document: Document = field(repr=False, compare=False)
 
     @property
@@ -148,6 +149,7 @@ class _Reader:
         self.documents = [document]
         self.replacement = detector
         self.notes: list[str] = []
+        self.objective_paths: dict[str, Path] = {}
 
     def fault(self, place: Place, message: str, **options: Any) -> None:
         self.document.fault(place, message, **options)
@@ -190,6 +192,7 @@ class _Reader:
             physics=physics,
             min_hits=tracking.min_hits or None,
             seed=top["seed"],
+            objective_paths=self.objective_paths,
             document=self.document,
         )
         if not any(d.faults for d in self.documents):
@@ -237,6 +240,7 @@ class _Reader:
                     continue
                 document, place = Document(path), ()
                 self.documents.append(document)
+                self.objective_paths[name] = path
                 entry = document.data
             term = read_term(kinds, entry, document, place, section.removesuffix("s"))
             if term is not None:

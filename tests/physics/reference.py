@@ -1,8 +1,8 @@
 """Track covariance a second time, in NumPy and on purpose in another way.
 
-A particle is a point, a unit direction and a momentum that flies on a helix along its path in space; where it crosses a
-surface is found by root finding. Derivatives of the hits are differences between trajectories that were really displaced
-or really kicked, and the covariance is (A^T V^-1 A)^-1 with the full matrix V = R + L L^T.
+A particle is a point, a unit direction and a curvature, and flies on a helix along its path in space; where it crosses
+a surface is found by root finding. Derivatives of the hits are differences between trajectories that were really
+displaced or really kicked, and the covariance is (A^T V^-1 A)^-1 with the full matrix V = R + L L^T.
 """
 
 from dataclasses import dataclass
@@ -50,10 +50,7 @@ def _distance(surface, point):
 
 def crossing(surface, state):
     """Path in mm to the first crossing within half a turn, None where there is none."""
-    if state.turn:
-        longest = np.pi / abs(state.turn) * (1 - 1e-12)
-    else:
-        longest = 1e5
+    longest = np.pi / abs(state.turn) * (1 - 1e-12) if state.turn else 1e5
     if surface.kind != "cylinder" and abs(state.direction[2]) * longest < abs(surface.position):
         return None
     distance = lambda path: float(_distance(surface, state.after(path)[0])[0])  # noqa: E731
@@ -73,7 +70,9 @@ def hits(surfaces, state, paths, azimuths):
     for _ in range(4):
         (x, y, z), (u, v, w) = (vector.T for vector in state.after(paths))
         r = np.hypot(x, y)
-        paths = paths - np.where(cylinder, (r - position) * r / (x * u + y * v), (z - position) / np.where(cylinder, 1.0, w))
+        paths = paths - np.where(
+            cylinder, (r - position) * r / (x * u + y * v), (z - position) / np.where(cylinder, 1.0, w)
+        )
     x, y, z = state.after(paths)[0].T
     turned = np.arctan2(y, x) - azimuths[:, 0]
     turned = np.arctan2(np.sin(turned), np.cos(turned))
@@ -124,7 +123,7 @@ def reference(detector, momentum, theta, parameters=(0, 1, 2, 3, 4)):
         return out[rows, axes]
 
     length = paths[-1] * np.sin(theta)
-    steps = np.array([1e-2, 1e-4, 1e-4 / length, 1e-2, 1e-4])
+    steps = np.array([1e-3, 1e-5, 1e-5 / length, 1e-3, 1e-5])
     unit = np.eye(5)
     A = np.stack([_slope(lambda e, k=k: seen(start(nominal + e * unit[k])), steps[k]) for k in parameters], -1)
 
@@ -142,7 +141,7 @@ def reference(detector, momentum, theta, parameters=(0, 1, 2, 3, 4)):
             def kicked(angle, i=i, n=n, plane=plane):
                 return seen(State(points[i], np.cos(angle) * n + np.sin(angle) * plane, track.turn), paths[i], i + 1)
 
-            lever = _slope(kicked, 1e-4) * width
+            lever = _slope(kicked, 1e-5) * width
             V += np.outer(lever, lever)
     # Whiten, then QR: half the digits of the normal equations are kept that way.
     sigma = np.sqrt(np.diag(V))

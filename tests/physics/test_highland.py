@@ -11,7 +11,9 @@ P = jnp.float64(1.0)
 
 def width(thickness, momentum, velocity=None):
     momentum = jnp.float64(momentum)
-    return np.asarray(highland(jnp.atleast_1d(jnp.asarray(thickness)), momentum, beta(momentum) if velocity is None else velocity))
+    return np.asarray(
+        highland(jnp.atleast_1d(jnp.asarray(thickness)), momentum, beta(momentum) if velocity is None else velocity)
+    )
 
 
 # x/X0, momentum in GeV, rad; a muon. First row: beta = 0.9944644, ln(0.01 / beta^2) = -4.594068, bracket 0.8254254.
@@ -39,7 +41,7 @@ def test_quarter_of_the_momentum_at_the_same_velocity():
     np.testing.assert_allclose(width(0.02, 0.5, velocity), 4 * width(0.02, 2.0, velocity), rtol=1e-14)
 
 
-def test_one_radiation_length_at_light_speed_is_13_6_MeV():
+def test_one_radiation_length_at_light_speed_is_13_6_mev():
     np.testing.assert_allclose(width(1.0, 1.0, jnp.float64(1.0)), 13.6e-3, rtol=1e-14)
 
 

@@ -1,7 +1,7 @@
 """Resolution when only scattering matters, in a weak field: perfect hits measure the kinks of the track.
 
-The difference of the slopes before and after an inner layer is kappa times half the distance of its neighbours, plus the
-kick in the layer. For N + 1 equal layers over a lever arm L this is Drasal and Riegler's limit (NIM A 910 (2018) 127)
+The difference of the slopes before and after an inner layer is kappa times half the distance of its neighbours, plus
+the kick in the layer. For N + 1 equal layers over a length L this is Drasal and Riegler's limit (NIM A 910 (2018) 127)
 
     sigma(pT)/pT = N / sqrt((N+1)(N-1)) theta_tot / (0.3 B L / p),    theta_tot^2 = (N+1) theta_0^2.
 """
@@ -38,7 +38,9 @@ def test_drasal_riegler(N):
     (theta, *_), _ = kicks([x], momentum, 90.0)
     kappa = 0.299792458e-3 * B / momentum
     total = theta * np.sqrt(N + 1)
-    assert np.sqrt(covariance[2, 2]) / kappa == pytest.approx(N / np.sqrt((N + 1) * (N - 1)) * total / (kappa * L), rel=1e-5)
+    assert np.sqrt(covariance[2, 2]) / kappa == pytest.approx(
+        N / np.sqrt((N + 1) * (N - 1)) * total / (kappa * L), rel=1e-5
+    )
     # d0: the kick in the first layer, and the curvature that it is extrapolated with.
     bend = 1 + (1 + N * inner / L) ** 2 / (4 * (N - 1))
     assert covariance[0, 0] == pytest.approx((inner * theta) ** 2 * bend, rel=1e-5)

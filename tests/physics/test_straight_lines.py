@@ -33,7 +33,9 @@ def test_slope_of_equidistant_layers():
     assert covariance[1, 1] == pytest.approx(3 * (N - 1) / (N + 1) * 4 * SIGMA**2 / (N * LENGTH**2), rel=1e-9)
 
 
-@pytest.mark.parametrize(("near", "scaled"), [(9, 4.0), (7, 12 * (1.5**2 / 7 + 0.5**2 / 5)), (10, 12 * (1.5**2 / 10 + 0.5**2 / 2))])
+@pytest.mark.parametrize(
+    ("near", "scaled"), [(9, 4.0), (7, 12 * (1.5**2 / 7 + 0.5**2 / 5)), (10, 12 * (1.5**2 / 10 + 0.5**2 / 2))]
+)
 def test_vertex_at_half_a_length_before_the_first_layer(near, scaled):
     """N var / sigma^2 is (L + 2d)^2 / L^2 = 4 with the fraction (L + d)/(L + 2d) = 3/4 of the layers near: 9 of 12."""
     d = LENGTH / 2
@@ -51,7 +53,7 @@ def test_vertex_of_equidistant_layers():
 @pytest.mark.parametrize("degrees", [90.0, 50.0, 130.0])
 @pytest.mark.parametrize("momentum", [0.5, 5.0])
 def test_impact_parameter_of_two_layers_behind_a_pipe(momentum, degrees):
-    """A kick at radius r moves the track at the vertex by r times the kick; what comes after both hits does not matter."""
+    """A kick at radius r moves the track at the vertex by r times the kick; behind the last hit it does not matter."""
     pipe, first, second = (10.0, 0.004), (25.0, 0.01), (60.0, 0.02)
     rphi, z = 0.005, 0.02
     passive = BarrelLayer(name="pipe", radius=pipe[0], half_length=1e3, x_over_X0=pipe[1])

@@ -1,7 +1,7 @@
 """The track resolutions of three trackers against Bedeschi's SolTrack, the code inside Delphes' TrackCovariance.
 
-Muons at 90 degrees, SolTrack in its Kalman mode (scattering with the full Highland logarithm, a layer at a time). It takes
-0.2998 GeV/(T m) for the curvature of a track, where detopt takes 0.299792458: 2.5e-5 in pT.
+Muons at 90 degrees, SolTrack in its Kalman mode. What is left of a difference in pT, 2.5e-5, is that of
+0.2998 GeV/(T m), rounded, to 0.299792458 in the curvature of a track.
 """
 
 import numpy as np

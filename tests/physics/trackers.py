@@ -1,4 +1,4 @@
-"""Three barrel trackers as tables: radius in m, half length in m, x/X0 at normal incidence, sigma_rphi and sigma_z in m.
+"""Three barrel trackers as tables: radius, half length (m), x/X0 at normal incidence, sigma of r-phi and of z (m).
 
 0 for a sigma means that the layer measures nothing.
 """

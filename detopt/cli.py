@@ -1,0 +1,420 @@
+"""The command line. Each command is a few lines around the Python interface; heavy imports wait until they are needed."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from detopt import __version__
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="detopt",
+    help="Describe a particle detector in YAML, differentiate through it, improve it.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+FileArgument = Annotated[Path, typer.Argument(help="A YAML file, or the name of one in the library.", show_default=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Instead of the study's own seed.", show_default=False)]
+
+
+def main() -> None:
+    """Run the command line: exit code 0, 1 (failed) or 2 (bad input), and never a traceback for bad input."""
+    from detopt.runs import RunError
+    from detopt.study.faults import BadInput
+
+    try:
+        app()
+    except BadInput as error:
+        for fault in error.faults:
+            print(fault, file=sys.stderr)
+            if excerpt := fault.excerpt():
+                print(excerpt, file=sys.stderr)
+        raise SystemExit(2) from None
+    except RunError as error:
+        print(f"detopt: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("\ndetopt: interrupted; what was finished is in the run folder (see `detopt runs`)", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+# -- printing --------------------------------------------------------------------------------------------------------------
+
+
+def _print_json(data: Any) -> None:
+    print(json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False))
+
+
+def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    # Piped output is not cut to 80 columns.
+    (console if console.is_terminal else Console(width=200)).print(table)
+
+
+def _fail(message: str, code: int = 1) -> NoReturn:
+    print(f"detopt: {message}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def _show(entry: dict[str, Any]) -> str:
+    from detopt.units import format_quantity
+
+    if entry["value"] is None:
+        return "not defined"
+    return format_quantity(entry["value"], entry["display_unit"], digits=4)
+
+
+def _quantities(text: str, unit: str, option: str) -> list[float]:
+    """A comma-separated option, as "1 GeV, 10 GeV"."""
+    from detopt.units import UnitError, parse_quantity
+
+    try:
+        values = [parse_quantity(part, unit) for part in text.split(",")]
+    except UnitError as error:
+        _fail(f"{option}: {error}", 2)
+    if any(v <= 0 for v in values):
+        _fail(f"{option}: must be > 0, got {text}", 2)
+    return values
+
+
+def _score_tables(before: dict[str, Any], after: dict[str, Any] | None) -> None:
+    rows = []
+    for name, entry in before["objectives"].items():
+        row = [f"{name}: {entry['title']}", _show(entry)]
+        if after is not None:
+            new = after["objectives"][name]
+            change = f"{100 * (new['value'] / entry['value'] - 1):+.1f} %" if entry["value"] and new["value"] else ""
+            row += [_show(new), change]
+        rows.append(row)
+    for name, entry in before["constraints"].items():
+        states = [entry] if after is None else [entry, after["constraints"][name]]
+        rows.append([f"{name}: {entry['title']}", *(_met(s) for s in states), *([""] if after else [])])
+    if before["cost"]:
+        row = ["total cost", f"{before['cost']['total']:.1f} kEUR"]
+        if after is not None:
+            change = after["cost"]["total"] / before["cost"]["total"] - 1 if before["cost"]["total"] else 0.0
+            row += [f"{after['cost']['total']:.1f} kEUR", f"{100 * change:+.1f} %"]
+        rows.append(row)
+    _table("", ["", "score"] if after is None else ["", "before", "after", "change"], rows)
+
+
+def _met(entry: dict[str, Any]) -> str:
+    value = entry["value"]
+    return "not defined" if value is None else "met" if value <= 0 else f"missed by {100 * value:.3g} %"
+
+
+def _progress(quiet: bool) -> Callable[[Any], None] | None:
+    """A bar on a terminal, plain lines otherwise; both on stderr."""
+    if quiet:
+        return None
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        last = [0.0]
+
+        def line(state: Any) -> None:
+            if time.monotonic() - last[0] > 2:
+                last[0] = time.monotonic()
+                print(f"step {state.done} of at most {state.total}, {state.phase}: {_loss(state.loss)}", file=sys.stderr)
+
+        return line
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeElapsedColumn(),
+        TimeRemainingColumn(), console=console, transient=True,
+    )  # fmt: skip
+    task = bar.add_task("compiling", total=None, loss="")
+    bar.start()
+
+    def update(state: Any) -> None:
+        bar.update(task, completed=state.done, total=state.total, description=state.phase, loss=_loss(state.loss))
+        if state.done >= state.total:
+            bar.stop()
+
+    update.stop = bar.stop  # type: ignore[attr-defined]
+    return update
+
+
+def _loss(loss: float) -> str:
+    return "no feasible design yet" if loss != loss else f"best loss {loss:+.4f}"
+
+
+# -- commands --------------------------------------------------------------------------------------------------------------
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"detopt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog="Example: detopt check studies/its2_upgrade.yaml")
+def check(
+    file: FileArgument,
+    as_json: JsonOption = False,
+    dry_run: Annotated[bool, typer.Option(help="Also score a study once and estimate how long it takes.")] = True,
+) -> None:
+    """Validate a detector, study, objective or source; for a study, print what is free and what it will cost."""
+    from detopt.study.faults import BadInput
+    from detopt.study.files import load_file
+
+    try:
+        loaded = load_file(file)
+        report = _dry_run(loaded) if dry_run and hasattr(loaded, "space") else {}
+    except BadInput as error:
+        if not as_json:
+            raise
+        _print_json({"ok": False, "errors": [f.as_dict() for f in error.faults]})
+        raise typer.Exit(2) from None
+    if as_json:
+        _print_json({"ok": True, "errors": [], **report})
+        return
+    print(f"{file}: ok")
+    if hasattr(loaded, "space"):
+        _print_study(loaded, report)
+
+
+def _dry_run(study: Any) -> dict[str, Any]:
+    from detopt.study.dry_run import dry_run
+
+    return dry_run(study)
+
+
+def _print_study(study: Any, report: dict[str, Any]) -> None:
+    from detopt.units import format_quantity
+
+    rows = []
+    for v in study.space.variables:
+        unit = v.display_unit or v.unit
+        bounds = f"{format_quantity(v.lower, unit)} .. {format_quantity(v.upper, unit)}"
+        tied = ", ".join(n.split(".")[0] for n in v.names[1:])
+        rows.append([v.name, format_quantity(v.init, unit), bounds, "log" if v.log else "linear", "exact (pathwise)", tied])
+    if rows:
+        _table("design variables", ["name", "initial", "bounds", "scale", "gradient", "same for"], rows)
+    if "score" in report:
+        _score_tables(report["score"], None)
+        print(f"one score takes {1e3 * report['seconds_per_score']:.2g} ms; optimise: about {report['seconds']:.0f} s")
+    for note in study.notes:
+        print(f"note: {note}")
+
+
+@app.command(epilog="Example: detopt show detectors/its2_like.yaml --out its2.png")
+def show(
+    detector: FileArgument,
+    out: Annotated[Path | None, typer.Option(help="The figure's file: .png, .pdf or .svg.", show_default="<name>.png")] = None,
+) -> None:
+    """Draw a detector and list its layers."""
+    from detopt.study.files import load_kind
+
+    loaded = load_kind(detector, "detector")
+    target = out or Path(f"{loaded.name}.png")
+    if target.suffix not in (".png", ".pdf", ".svg"):
+        _fail(f"--out: {target} must end in .png, .pdf or .svg", 2)
+    rows = []
+    for s in loaded.surfaces():
+        resolution = "" if s.resolution is None else " x ".join("-" if r is None else f"{1e3 * r:.3g}" for r in s.resolution)
+        ends = f"{s.low:.5g} .. {s.high:.5g}"
+        efficiency = "" if s.resolution is None else f"{100 * s.efficiency:g}"
+        rows.append([s.name, s.kind, f"{s.position:.5g}", ends, f"{100 * s.x_over_X0:.3g}", resolution, efficiency])
+    columns = ["name", "kind", "r or z / mm", "ends / mm", "x/X0 / %", "resolution / um", "efficiency / %"]
+    _table(f"{loaded.name}: {loaded.source_reference.strip()}" if loaded.source_reference else loaded.name, columns, rows)
+    try:
+        loaded.draw(str(target))
+    except OSError as error:
+        _fail(f"cannot write {target}: {error.strerror}", 2)
+    print(f"drawn in {target}")
+
+
+@app.command(epilog='Example: detopt resolution detectors/its2_like.yaml --momentum "1 GeV, 10 GeV"')
+def resolution(
+    detector: FileArgument,
+    momentum: Annotated[str, typer.Option(help="Momenta, separated by commas.")] = "1 GeV, 10 GeV, 100 GeV",
+    theta: Annotated[str, typer.Option(help="Polar angles, separated by commas.")] = "90 deg",
+    mode: Annotated[str, typer.Option(help="expected: analytic covariance.")] = "expected",
+    as_json: JsonOption = False,
+) -> None:
+    """Track resolutions of muons that leave a hit in every layer they cross."""
+    from detopt.study.files import load_kind
+
+    if mode != "expected":
+        _fail(f"--mode: {mode!r} is not in this version; use expected", 2)
+    momenta, angles = _quantities(momentum, "GeV", "--momentum"), _quantities(theta, "rad", "--theta")
+    if any(t >= 3.141592653589793 for t in angles):
+        _fail(f"--theta: must be below 180 deg, got {theta}", 2)
+    loaded = load_kind(detector, "detector")
+    if loaded.frame != "barrel":
+        _fail(f"{loaded.name} has frame: {loaded.frame}; resolutions need frame: barrel in this version", 2)
+    rows = loaded.resolution(momenta, angles)
+    if as_json:
+        _print_json(rows)
+        return
+
+    def text(value: float | None, factor: float = 1.0) -> str:
+        return "not measured" if value is None else f"{factor * value:.4g}"
+
+    cells = [
+        [f"{r['p_GeV']:g}", f"{r['theta_deg']:g}", text(r["sigma_pt_over_pt"], 100), text(r["sigma_d0_um"]), text(r["sigma_z0_um"])]
+        for r in rows
+    ]
+    _table(loaded.name, ["p / GeV", "theta / deg", "sigma(pT)/pT / %", "sigma(d0) / um", "sigma(z0) / um"], cells)
+
+
+@app.command(epilog="Example: detopt evaluate studies/its2_upgrade.yaml --detector runs/…/detector.yaml")
+def evaluate(
+    study: FileArgument,
+    detector: Annotated[Path | None, typer.Option(help="Score this detector instead of the study's.")] = None,
+    seed: SeedOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a study's detector without optimising."""
+    from detopt.study.files import load_kind, locate
+
+    loaded = load_kind(study, "study")
+    score = loaded.evaluate(seed=seed, detector=None if detector is None else str(locate(detector)))
+    if as_json:
+        _print_json(score)
+    else:
+        _score_tables(score, None)
+
+
+@app.command(epilog="Example: detopt optimise studies/its2_upgrade.yaml --seed 1 --out runs/first")
+def optimise(
+    study: FileArgument,
+    seed: SeedOption = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/<study>/<time>")] = None,
+    time_limit: Annotated[float | None, typer.Option(help="Stop early after so many seconds.", show_default=False)] = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Optimise a study by gradients, and leave a run folder with a report."""
+    from detopt.study.files import load_kind
+
+    loaded = load_kind(study, "study")
+    if not (quiet or as_json):
+        for note in loaded.notes:
+            print(f"note: {note}", file=sys.stderr)
+    from detopt.study.optimise import Infeasible, optimise_study
+
+    progress = _progress(quiet)
+    command = "detopt " + " ".join(sys.argv[1:])
+    try:
+        run = optimise_study(loaded, seed=seed, out=out, progress=progress, time_limit=time_limit, command=command)
+    except Infeasible as error:
+        _fail(str(error))
+    finally:
+        getattr(progress, "stop", lambda: None)()
+    result = run.result
+    if as_json:
+        keys = ("initial", "final", "steps", "seconds", "stopped")
+        _print_json({"run": str(run.folder), **{k: result[k] for k in keys}})
+        return
+    _score_tables(result["initial"], result["final"])
+    print(f"{result['stopped']}; {result['seconds']:.0f} s")
+    print(f"the detector: {run.folder / 'detector.yaml'}\nthe report:   {run.folder / 'report.html'}")
+
+
+@app.command(epilog="Example: detopt report runs/its2_upgrade/2026-01-31T12-00-00")
+def report(run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]) -> None:
+    """Write a run's figures and its report again."""
+    from detopt.report.page import write_report
+    from detopt.runs import Run
+
+    opened = Run(run)
+    _ = opened.result  # a run without a result has nothing to report
+    print(write_report(opened))
+
+
+@app.command(epilog="Example: detopt runs --json")
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Where to look.")] = Path("runs"),
+    as_json: JsonOption = False,
+) -> None:
+    """List the runs below a folder."""
+    from detopt.runs import list_runs
+
+    entries = []
+    for run in list_runs(folder):
+        manifest = run.manifest
+        result = run.result if run.finished else {}
+        changes = {
+            name: {"initial": entry["value"], "final": result["final"]["objectives"][name]["value"]}
+            for name, entry in result.get("initial", {"objectives": {}})["objectives"].items()
+        }
+        entries.append(
+            {
+                "run": str(run.folder),
+                "study": manifest.get("study"),
+                "seed": manifest.get("seed"),
+                "started": manifest.get("started"),
+                "finished": run.finished,
+                "seconds": manifest.get("seconds"),
+                "objectives": changes,
+            }
+        )
+    if as_json:
+        _print_json(entries)
+        return
+    if not entries:
+        print(f"no runs below {folder}")
+        return
+    rows = []
+    for e in entries:
+        gains = ", ".join(f"{n} {100 * (c['final'] / c['initial'] - 1):+.0f} %" for n, c in e["objectives"].items() if c["initial"] and c["final"])
+        rows.append([e["run"], str(e["seed"]), gains or "unfinished"])
+    _table("", ["run", "seed", "change"], rows)
+
+
+@app.command(epilog="Example: detopt new its2_upgrade --out mystudies")
+def new(
+    template: Annotated[str | None, typer.Argument(help="A study or detector of the library.", show_default=False)] = None,
+    out: Annotated[Path, typer.Option(help="Folder to copy to.")] = Path("."),
+    list_all: Annotated[bool, typer.Option("--list", help="List what there is.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Start from a study or detector of the library: copy it, and what it names."""
+    from detopt.study.templates import copy_template, library
+
+    if list_all or template is None:
+        entries = library()
+        if as_json:
+            _print_json(entries)
+            return
+        for kind in ("studies", "detectors", "objectives"):
+            _table(kind, ["name", "description"], [[e["name"], e["description"]] for e in entries if e["kind"] == kind])
+        return
+    written = copy_template(template, out)
+    if as_json:
+        _print_json({"files": [str(f) for f in written]})
+        return
+    for file in written:
+        print(file)
+    print(f"edit it, then: detopt {'optimise' if 'studies' in str(written[0]) else 'show'} {written[0]}")

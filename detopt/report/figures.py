@@ -1,0 +1,286 @@
+"""The figures of a run, each drawn from its folder; None where the run holds nothing to draw."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from detopt.report.drawing import draw_layout
+from detopt.report.style import AFTER, BEFORE, FAINT, INK, PAPER, WARNING, Drawing, log_ticks, plain, styled
+from detopt.report.text import number, quantity
+
+__all__ = ["FIGURES", "convergence", "cost", "layout", "resolution", "variables"]
+
+_RESOLUTIONS = {
+    "sigma_pt_over_pt": (r"σ($p_\mathrm{T}$) / $p_\mathrm{T}$ [%]", 100.0),
+    "sigma_d0_um": (r"σ($d_\mathrm{0}$) [µm]", 1.0),
+    "sigma_z0_um": (r"σ($z_\mathrm{0}$) [µm]", 1.0),
+}
+_DASHES = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (5, 1.5, 1, 1.5)))
+_POINTS: dict[str, Any] = {"linestyle": "", "markersize": 7.5}
+_CROSS: dict[str, Any] = {**_POINTS, "marker": "x", "markeredgewidth": 0.8, "color": WARNING, "alpha": 0.8}
+
+
+def layout(run: Any) -> Figure | None:
+    """The detector before and after, side by side at the same scale."""
+    layouts = run.result.get("layouts") or {}
+    if not layouts.get("initial") or not layouts.get("final"):
+        return None
+    frame = run.result.get("frame", "barrel")
+    return draw_layout(layouts["initial"], layouts["final"], run.result["study"], frame)
+
+
+def resolution(run: Any) -> Figure | None:
+    """Track resolutions against momentum, before and after, with their ratio below; a line style for each angle."""
+    before, after = ((run.result.get("curves") or {}).get(which) or [] for which in ("initial", "final"))
+    shown = [key for key in _RESOLUTIONS if any(number(row.get(key)) > 0 for row in [*before, *after])]
+    if not shown:
+        return None
+    angles = sorted({number(row["theta_deg"]) for row in [*before, *after]})
+    with styled():
+        figure = Drawing(max(4.55 * len(shown), 6.5) + 0.2, 5.2)
+        width = (figure.get_figwidth() - 0.2) / len(shown) - 1.05
+        ratios: list[Axes] = []
+        for i, key in enumerate(shown):
+            left = 0.85 + i * (width + 1.05)
+            top, below = figure.panel(left, 1.85, width, 2.75), figure.panel(left, 0.65, width, 1.1)
+            label, factor = _RESOLUTIONS[key]
+            for angle, dash in zip(angles, _DASHES * len(angles), strict=False):
+                x, y0 = _curve(before, angle, key, factor)
+                x1, y1 = _curve(after, angle, key, factor)
+                top.plot(x, y0, color=BEFORE, linestyle=dash, marker="o", markersize=4.5, markerfacecolor=PAPER)
+                top.plot(x1, y1, color=AFTER, linestyle=dash, marker="o", markersize=4.5)
+                common = [(p, b / a) for p, a, b in zip(x, y0, y1, strict=False) if a > 0] if x == x1 else []
+                if common:
+                    below.plot(*zip(*common, strict=True), color=AFTER, linestyle=dash, marker="o", markersize=3.5)
+            below.axhline(1, color=FAINT, linewidth=1)
+            below.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+            ratios += [below]
+            log_ticks(top, "y")
+            for ax in (top, below):
+                ax.set_xlim(*_padded_log([number(row["p_GeV"]) for row in [*before, *after]]))
+                log_ticks(ax, "x")
+            top.tick_params(labelbottom=False)
+            top.set_ylabel(label)
+            below.set(xlabel="$p$ [GeV]", ylabel="after / before [1]")
+            below.yaxis.label.set_fontsize("small")
+        limits = [limit for ax in ratios for limit in ax.get_ylim()]
+        for ax in ratios:  # one scale, so that the gains can be compared
+            ax.set_ylim(min(*limits, 0.93) - 0.02, max(*limits, 1.07) + 0.02)
+        _key(figure, 0.85)
+        if len(angles) > 1:
+            words = ", ".join(f"{angle:.4g}° {('solid', 'dashed', 'dotted', 'dash-dotted')[i % 4]}"
+                              for i, angle in enumerate(angles[:8]))  # fmt: skip
+            _say(figure, 2.9, f"polar angle: {words}")
+        elif math.isfinite(angles[0]):
+            _say(figure, 2.9, f"polar angle {angles[0]:.4g}°")
+    return figure
+
+
+def convergence(run: Any) -> Figure | None:
+    """The best feasible loss so far and the largest violation against the step, for each restart and overall."""
+    if run.history.num_rows == 0:
+        return None
+    step, loss, best, violation = (_column(run.history, name) for name in ("step", "loss", "best", "violation"))
+    restart, feasible = _column(run.history, "restart"), _column(run.history, "feasible") > 0
+    constrained = np.isfinite(violation).any()
+    with styled():
+        figure = Drawing(9.6, 5.6 if constrained else 4.2)
+        floor = 2.1 if constrained else 0.65
+        top = figure.panel(0.95, floor, 8.4, figure.get_figheight() - floor - 0.6)
+        for one in np.unique(restart):
+            mine = restart == one
+            top.plot(step[mine], 100 * best[mine], color=AFTER, linewidth=0.9, alpha=0.6, drawstyle="steps-post")
+        top.plot(step[~feasible], 100 * loss[~feasible], **_CROSS | {"markersize": 3.5}, rasterized=True)
+        steps, overall = _running_best(step, best)
+        top.plot(steps, 100 * overall, color=AFTER, linewidth=3, drawstyle="steps-post")
+        top.axhline(0, color=FAINT, linewidth=0.8)
+        top.set_ylim(*_robust(np.concatenate([100 * best, 100 * loss[~feasible], [0.0]])))
+        top.set_ylabel("loss, change from the start [%]")
+        panels = [top]
+        if constrained:
+            below = figure.panel(0.95, 0.65, 8.4, 1.3)
+            for one in np.unique(restart):
+                below.plot(step[restart == one], 100 * violation[restart == one], color=INK, linewidth=0.9, alpha=0.6)
+            low, high = _robust(np.append(100 * violation, [1.0, -1.0]))
+            below.axhspan(0, high, color=WARNING, alpha=0.13, linewidth=0)
+            below.set_ylim(low, high)
+            below.axhline(0, color=WARNING, linewidth=1)
+            below.set_ylabel("violation [%]")
+            below.text(0.99, 0.86, "red: not allowed", transform=below.transAxes, ha="right", va="top", size=9.5)
+            top.tick_params(labelbottom=False)
+            panels.append(below)
+        panels[-1].set_xlabel("step [count]")
+        _phases(panels, step, np.asarray(run.history.column("phase").to_pylist()))
+        for ax in panels:
+            ax.set_xlim(step.min(), max(step.max(), step.min() + 1))
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        entries = [("best so far, all restarts", {"color": AFTER, "linewidth": 3}),
+                   ("each restart", {"color": AFTER, "linewidth": 0.9, "alpha": 0.6}),
+                   ("step outside the constraints", _CROSS)]  # fmt: skip
+        _legend(figure, entries[: 3 if (~feasible).any() else 2], 0.95)
+    return figure
+
+
+def cost(run: Any) -> Figure | None:
+    """What the detector costs, by component and in total, before and after, and the budget where there is one."""
+    before, after = (run.result[which].get("cost") or {} for which in ("initial", "final"))
+    if not after:
+        return None
+    parts = sorted((k for k in {**before, **after} if k != "total"), key=lambda k: -number(after.get(k, 0.0) or 0.0))
+    rows = [("total", number(before.get("total")), number(after.get("total")))]
+    rows += [(key.replace("_", " "), *(number(c.get(key, 0.0)) for c in (before, after))) for key in parts[:12]]
+    if parts[12:]:
+        rest = [np.nansum([number(c.get(key, 0.0)) for key in parts[12:]]) for c in (before, after)]
+        rows.append((f"{len(parts[12:])} others", float(rest[0]), float(rest[1])))
+    budget = _budget(run.result)
+    longest = max([v for row in rows for v in row[1:] if math.isfinite(v)] + [budget or 0.0, 1e-9])
+    with styled():
+        figure = Drawing(9.6, 1.35 + 0.62 * len(rows))
+        ax = figure.panel(2.3, 0.65, 6.9, 0.62 * len(rows), xlim=(0, 1.27 * longest), ylim=(len(rows) - 0.5, -0.5))
+        for i, (_, old, new) in enumerate(rows):
+            for y, value, face, edge in ((i - 0.19, old, PAPER, BEFORE), (i + 0.19, new, AFTER, AFTER)):
+                bar = value if math.isfinite(value) else 0.0
+                ax.barh(y, bar, height=0.27, facecolor=face, edgecolor=edge, linewidth=1.6)
+                at = max(bar, 0.0)
+                if budget is not None and i == 0 and at < budget < at + 0.2 * longest:
+                    at = budget  # the number stands beyond the line
+                ax.text(at + 0.012 * longest, y, quantity(value, "kEUR"), va="center", size=10)
+        if budget is not None:
+            ax.plot([budget, budget], [-0.5, 0.5], color=WARNING, linewidth=2)
+            ax.plot([budget, budget], [0.5, len(rows) - 0.5], color=WARNING, linewidth=0.8, linestyle=(0, (4, 3)))
+            ax.annotate(f"budget {quantity(budget, 'kEUR')}", (budget, 1), (0, 5), xycoords=("data", "axes fraction"),
+                        textcoords="offset points", ha="center", size=10)  # fmt: skip
+        ax.set_yticks(range(len(rows)), [plain(row[0], 24) for row in rows])
+        ax.tick_params(axis="y", which="both", left=False, right=False, labelsize=11)
+        ax.minorticks_off()
+        ax.get_yticklabels()[0].set_fontweight("bold")
+        ax.axhline(0.5, color=FAINT, linewidth=0.7)
+        ax.set_xlabel("cost [kEUR]")
+        _key(figure, 0.25, bars=True)
+    return figure
+
+
+def variables(run: Any) -> Figure | None:
+    """Each design variable between its bounds, from where it started to where it ended."""
+    rows = run.result.get("variables") or []
+    if not rows:
+        return None
+    start = _POINTS | {"marker": "o", "markerfacecolor": PAPER, "markeredgecolor": BEFORE, "markeredgewidth": 1.8}
+    end, bound = _POINTS | {"marker": "o", "color": AFTER}, _POINTS | {"marker": "D", "color": WARNING}
+    with styled():
+        height = 0.36 * len(rows)
+        figure = Drawing(11.0, height + 1.25)
+        ax = figure.panel(2.75, 0.65, 5.1, height, xlim=(-6, 106), ylim=(len(rows) - 0.5, -0.5))
+        for y, row in enumerate(rows):
+            low, high, old, new = (number(row.get(key)) for key in ("lower", "upper", "initial", "final"))
+            a, b = (100 * (v - low) / (high - low) if high > low else math.nan for v in (old, new))
+            ax.plot([0, 100], [y, y], color=FAINT, linewidth=1.2, marker="|", markersize=9)
+            if abs(b - a) > 5:
+                arrow = {"arrowstyle": "-|>,head_width=0.22,head_length=0.4", "color": AFTER, "linewidth": 1.6,
+                         "shrinkA": 4, "shrinkB": 5}  # fmt: skip
+                ax.annotate("", (b, y), (a, y), arrowprops=arrow)
+            ax.plot([a], [y], zorder=3, **start)
+            ax.plot([b], [y], zorder=4, **(bound if row.get("at_bound") else end))
+            symbol = row.get("display_unit", "")
+            for x, value, align in ((-7.5, low, "right"), (107.5, high, "left")):
+                ax.text(x, y, quantity(value, symbol, digits=3), ha=align, va="center", size=8.5, color=FAINT)
+            more = f" (and {len(row['tied'])} tied)" if row.get("tied") else ""
+            ax.text(-28, y, plain(row["name"], 18) + more, ha="right", va="center", size=10.5)
+            change = f"{quantity(old, symbol)} → {quantity(new, symbol)}"
+            ax.text(128, y, change, ha="left", va="center", size=10.5)
+        ax.set_yticks([])
+        ax.tick_params(which="both", top=False, right=False, left=False)
+        ax.spines[["left", "right", "top"]].set_visible(False)
+        ax.set_xlabel("place between the bounds [%]")
+        entries = [("before", start), ("after", end), ("after, at a bound", bound)]
+        _legend(figure, entries, 0.25)
+    return figure
+
+
+FIGURES: dict[str, Callable[[Any], Figure | None]] = {
+    "layout": layout,
+    "resolution": resolution,
+    "variables": variables,
+    "cost": cost,
+    "convergence": convergence,
+}
+
+
+def _curve(rows: list[dict[str, Any]], angle: float, key: str, factor: float) -> tuple[list[float], list[float]]:
+    mine = sorted((number(r["p_GeV"]), factor * number(r.get(key))) for r in rows if number(r["theta_deg"]) == angle)
+    return [p for p, _ in mine], [value for _, value in mine]
+
+
+def _padded_log(values: list[float]) -> tuple[float, float]:
+    return min(values) / 1.25, max(values) * 1.25
+
+
+def _column(table: Any, name: str) -> np.ndarray:
+    """A column as floats; NaN for what is missing."""
+    if name not in table.column_names:
+        return np.full(table.num_rows, math.nan)
+    return np.array([number(v) for v in table.column(name).to_pylist()])
+
+
+def _running_best(step: np.ndarray, best: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest of all restarts up to each step."""
+    steps = np.unique(step)
+    lowest = np.full(len(steps), np.inf)
+    np.minimum.at(lowest, np.searchsorted(steps, step), np.where(np.isfinite(best), best, np.inf))
+    overall = np.minimum.accumulate(lowest)
+    return steps, np.where(np.isfinite(overall), overall, math.nan)
+
+
+def _robust(values: np.ndarray) -> tuple[float, float]:
+    """Limits that show nearly all values, whatever a few wild ones do."""
+    low, high = np.percentile(values[np.isfinite(values)], [1, 99])
+    margin = 0.08 * max(high - low, 1e-6)
+    return float(low - margin), float(high + margin)
+
+
+def _phases(panels: list[Axes], step: np.ndarray, phase: np.ndarray) -> None:
+    """A line where the search changes its method."""
+    starts = sorted((float(step[phase == name].min()), str(name)) for name in set(phase.tolist()))
+    for at, name in starts[1:]:
+        for ax in panels:
+            ax.axvline(at, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
+        word = {"lbfgs": "L-BFGS", "adam": "Adam"}.get(name, plain(name, 16))
+        panels[0].annotate(f"{word} →", (at, 1), (4, -18), xycoords=("data", "axes fraction"),
+                           textcoords="offset points", size=9.5)  # fmt: skip
+
+
+def _budget(result: dict[str, Any]) -> float | None:
+    """The limit of the constraint on money, if there is one."""
+    constraints = (result["final"].get("constraints") or {}).values()
+    limits = (number(c.get("limit")) for c in constraints if c.get("unit") == "kEUR")
+    return next((limit for limit in limits if math.isfinite(limit)), None)
+
+
+def _key(figure: Drawing, left: float, bars: bool = False) -> None:
+    """Which colour is before and which is after, at the top."""
+    if bars:
+        square = {"linestyle": "", "marker": "s", "markersize": 9, "markeredgewidth": 1.6}
+        entries = [("before", {**square, "markerfacecolor": PAPER, "markeredgecolor": BEFORE}),
+                   ("after", {**square, "color": AFTER})]  # fmt: skip
+    else:
+        entries = [("before", {"color": BEFORE, "marker": "o", "markersize": 4.5, "markerfacecolor": PAPER}),
+                   ("after", {"color": AFTER, "marker": "o", "markersize": 4.5})]  # fmt: skip
+    _legend(figure, entries, left)
+
+
+def _legend(figure: Drawing, entries: list[tuple[str, dict[str, Any]]], left: float) -> None:
+    """A row of entries at the top of the figure."""
+    handles = [Line2D([], [], label=label, **style) for label, style in entries]
+    place = (left / figure.get_figwidth(), 1 - 0.3 / figure.get_figheight())
+    figure.legend(handles=handles, ncols=len(handles), loc="center left", bbox_to_anchor=place, borderpad=0,
+                  borderaxespad=0, columnspacing=1.6, handletextpad=0.6)  # fmt: skip
+
+
+def _say(figure: Drawing, left: float, text: str) -> None:
+    figure.text(left / figure.get_figwidth(), 1 - 0.3 / figure.get_figheight(), text, va="center", size="small")

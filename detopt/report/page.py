@@ -1,0 +1,241 @@
+"""The one-page report: what was asked, the answer, and how to get it again. One file that needs nothing else."""
+
+import math
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+from detopt.report.figures import FIGURES
+from detopt.report.markup import Markup, table, tag
+from detopt.report.style import save, svg
+from detopt.report.text import MISSING, count, number, percent, quantity
+
+__all__ = ["write_report"]
+
+_COPY = """
+for (const button of document.querySelectorAll(".copy button")) button.onclick = () => {
+  getSelection().selectAllChildren(button.nextElementSibling);
+  document.execCommand("copy");
+  button.textContent = "Copied";
+};
+"""
+_SECTIONS = {  # figure: heading, what a reader who cannot see it is told, caption
+    "layout": ("Layout", "Side view of the detector before and after the search",
+               "Seen from the side and along the beam, both designs at the same scale. Lines are thicker and redder "
+               "where there is more material."),
+    "resolution": ("Resolution", "Track resolutions against momentum, before and after, with their ratio",
+                   "Resolution of muon tracks, all hits assumed. Below one in the lower panels is better."),
+    "variables": ("Design variables", "Each design variable between its bounds, before and after", None),
+    "cost": ("Cost", "Cost by component, before and after", None),
+    "convergence": ("Convergence", "Best loss so far and largest constraint violation against the step",
+                    "Thick: the best design so far that meets every constraint. Thin: the same for each restart."),
+}  # fmt: skip
+
+
+def write_report(run: Any) -> Path:
+    """Write `figures/` and `report.html` into the folder of a run; returns the path of the page."""
+    drawn = {name: figure for name, draw in FIGURES.items() if (figure := draw(run)) is not None}
+    for name, figure in drawn.items():
+        save(figure, run.folder / "figures", name)
+    tables = {"variables": _variables(run.result), "cost": _cost(run.result)}
+    sections = []
+    for name, (heading, alt, caption) in _SECTIONS.items():
+        parts = [tables.get(name)]
+        if name in drawn:
+            drawing = tag("div", Markup(svg(drawn[name], name, alt)), class_="scroll", tabindex=0)
+            files = Markup(f"Also as <code>figures/{name}.pdf</code> and <code>.png</code>.")
+            parts.append(tag("figure", drawing, tag("figcaption", caption, " " if caption else "", files)))
+        elif name in ("resolution", "convergence"):
+            missing = {"resolution": "curves", "convergence": "history"}[name]
+            parts.append(tag("p", f"This run holds no {missing}.", class_="soft"))
+        if name == "convergence":
+            parts.insert(0, tag("p", f"{count(run.result['steps'], 'step')}. {run.result['stopped']}"))
+        if any(part is not None for part in parts):
+            sections.append(tag("section", tag("h2", heading), *parts))
+    body = tag("main", _asked(run.result), _answer(run.result), *sections, _provenance(run), _files(run))
+    path = run.folder / "report.html"
+    part = path.with_suffix(".part")
+    part.write_text(_document(run.result["study"], body), encoding="utf-8")
+    os.replace(part, path)
+    return path
+
+
+def _document(title: str, body: Markup) -> str:
+    style = Markup(Path(__file__).with_name("page.css").read_text(encoding="utf-8"))
+    head = [
+        Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
+        Markup('<link rel="icon" href="data:,">'),
+        tag("title", f"{title}: detopt report"),
+        tag("style", style),
+    ]
+    return "<!doctype html>\n" + tag(
+        "html", tag("head", *head), tag("body", body, tag("script", Markup(_COPY))), lang="en"
+    )
+
+
+def _asked(result: dict[str, Any]) -> Markup:
+    final, n = result["final"], len(result.get("variables") or [])
+    goals = [f"{o.get('goal', 'minimise')} {o.get('title') or name}" for name, o in final["objectives"].items()]
+    limits = [c.get("title") or name for name, c in (final.get("constraints") or {}).items()]
+    sentence = f"Change {count(n, 'design variable')} of {result['detector']} to {_listed(goals)}"
+    sentence += f", with {_listed(limits)}." if limits else ", without constraints."
+    description = (result.get("description") or "").strip()
+    return tag(
+        "header",
+        tag("h1", result["study"]),
+        tag("p", sentence, class_="asked"),
+        tag("p", description, class_="soft") if description else None,
+    )
+
+
+def _answer(result: dict[str, Any]) -> Markup:
+    old, new = result["initial"], result["final"]
+    rows, said = [], []
+    for name, after in new["objectives"].items():
+        before = old["objectives"].get(name, {})
+        unit, title = after.get("display_unit") or after.get("unit") or "", after.get("title") or name
+        texts = [quantity(s.get("value"), unit, s.get("error")) for s in (before, after)]
+        change, word = _change(before, after)
+        named = tag("span", title, " ", tag("span", after.get("goal", ""), class_="soft"))
+        rows.append([named, *texts, percent(change), _verdict(word)])
+        said.append(tag("li", f"{title}: {texts[0]} → {texts[1]} ({percent(change)}, ", _verdict(word), ")"))
+    tables = [table("Objectives", ["objective", "before", "after", "change", "verdict"], rows)]
+    limits = new.get("constraints") or {}
+    if limits:
+        met = [name for name, c in limits.items() if number(c.get("value")) <= 0]
+        every = "all constraints are met"
+        if len(met) < len(limits):
+            every = f"{len(met)} of {count(len(limits), 'constraint')} met"
+        said.append(tag("li", _verdict(every, len(met) == len(limits))))
+        head = ["constraint", "limit", "before", "after", "verdict"]
+        checked = [_constraint(name, (old.get("constraints") or {}).get(name, {}), c) for name, c in limits.items()]
+        tables.append(table("Constraints", head, checked))
+    else:
+        tables.append(tag("p", "The study sets no constraints.", class_="soft"))
+    costs = [number((score.get("cost") or {}).get("total")) for score in (old, new)]
+    if math.isfinite(costs[1]):
+        said.append(tag("li", f"total cost: {quantity(costs[0], 'kEUR')} → {quantity(costs[1], 'kEUR')}"))
+    sampled = any(number(o.get("error")) > 0 for score in (old, new) for o in score["objectives"].values())
+    errors = "Computed without sampling: the values have no statistical error."
+    if sampled:
+        errors = "Errors are statistical, one standard deviation."
+    note = tag("p", errors, class_="soft")
+    return tag("section", tag("h2", "The answer"), tag("ul", *said), *tables, note, class_="answer")
+
+
+def _change(before: dict[str, Any], after: dict[str, Any]) -> tuple[float, str]:
+    """The relative change and what it means, given the goal and the errors."""
+    old, new = number(before.get("value")), number(after.get("value"))
+    if not (math.isfinite(old) and math.isfinite(new)):
+        return math.nan, "unknown"
+    error = math.hypot(*(e if math.isfinite(e := number(s.get("error"))) else 0.0 for s in (before, after)))
+    change = (new - old) / abs(old) if old else math.nan
+    if abs(new - old) <= 1e-9 * abs(old):
+        return change, "unchanged"
+    if abs(new - old) < 2 * error:
+        return change, "same within errors"
+    goal = after.get("goal")
+    if goal not in ("minimise", "maximise"):
+        return change, "changed"
+    return change, "better" if (new < old) == (goal == "minimise") else "worse"
+
+
+def _verdict(word: str, good: bool | None = None) -> Markup:
+    good = word == "better" if word in ("better", "worse") else good
+    return tag("span", word, class_=None if good is None else "good" if good else "bad")
+
+
+def _constraint(name: str, before: dict[str, Any], after: dict[str, Any]) -> list[Any]:
+    unit, value = after.get("display_unit") or after.get("unit") or "", number(after.get("value"))
+    texts = [quantity(s.get("actual"), unit) for s in (before, after)]
+    if not math.isfinite(value):
+        verdict = _verdict("unknown", False)
+    elif value > 0:
+        verdict = _verdict(f"not met, by {percent(value).lstrip('+')}", False)
+    else:
+        room = f"{percent(-value).lstrip('+')} to spare" if value < -1e-4 else "at the limit"
+        verdict = _verdict(f"met, {room}", True)
+    return [after.get("title") or name, quantity(after.get("limit"), unit), *texts, verdict]
+
+
+def _variables(result: dict[str, Any]) -> Markup | None:
+    rows = []
+    for v in result.get("variables") or []:
+        values = (quantity(v.get(key), v.get("display_unit", "")) for key in ("initial", "final", "lower", "upper"))
+        tied = tag("span", f" and {', '.join(v['tied'])}", class_="soft") if v.get("tied") else None
+        at = v.get("at_bound")
+        rows.append([tag("span", v["name"], tied), *values, tag("strong", f"at the {at} bound") if at else "no"])
+    head = ["variable", "before", "after", "lower bound", "upper bound", "at a bound?"]
+    return table("What the search could change", head, rows) if rows else None
+
+
+def _cost(result: dict[str, Any]) -> Markup | None:
+    before, after = (result[which].get("cost") or {} for which in ("initial", "final"))
+    if not after:
+        return None
+    rows = []
+    for key in sorted({**before, **after}, key=lambda key: key == "total"):
+        old, new = (number(c.get(key, 0.0)) for c in (before, after))
+        change = f"{'−' if new < old else '+'}{quantity(abs(new - old), 'kEUR')}" if new != old else "0 kEUR"
+        shown = change if math.isfinite(new - old) else MISSING
+        rows.append([key.replace("_", " "), quantity(old, "kEUR"), quantity(new, "kEUR"), shown])
+    return table("What the detector costs", ["item", "before", "after", "change"], rows)
+
+
+def _provenance(run: Any) -> Markup:
+    m, result = run.manifest, run.result
+    packages = ", ".join(f"{name} {version}" for name, version in (m.get("packages") or {}).items())
+    facts = {
+        "command": tag("code", m.get("command") or MISSING),
+        "seed": m.get("seed", result.get("seed", MISSING)),
+        "search": f"{count(result['steps'], 'step')} in {_duration(result.get('seconds'))}, mode {result.get('mode')}",
+        "stopped because": result.get("stopped") or MISSING,
+        "whole run": f"{_duration(m.get('seconds'))}, {_clock(m.get('started'))} to {_clock(m.get('finished'))}",
+        "detopt": f"{m.get('detopt') or MISSING}, commit {m.get('commit') or 'unknown'}",
+        "python": f"{m.get('python') or MISSING}; {packages}",
+        "platform": m.get("platform") or MISSING,
+    }
+    listed = table("Where these numbers come from", ["what", "value"], [[*fact] for fact in facts.items()])
+    again = [f"git checkout {m['commit']}"] if m.get("commit") else [f"pip install detopt=={m.get('detopt', '')}"]
+    again += [f"detopt optimise {shlex.quote(str(run.folder / 'study.yaml'))} --seed {m.get('seed', 0)}"]
+    return tag(
+        "section",
+        tag("h2", "Provenance"),
+        tag("div", listed, class_="note"),
+        tag("h2", "How to reproduce"),
+        tag("p", Markup("<code>study.yaml</code> in the run folder holds the whole study, nothing else is needed:")),
+        _copyable("\n".join(again)),
+    )
+
+
+def _files(run: Any) -> Markup | None:
+    parts = []
+    for name, title in (("study.yaml", "The study, resolved"), ("detector.yaml", "The detector that was found")):
+        try:
+            text = run.text(name)
+        except OSError:  # a run that ended early has no result
+            continue
+        parts.append(tag("details", tag("summary", f"{title} ({name})"), _copyable(text)))
+    return tag("section", tag("h2", "Files"), *parts) if parts else None
+
+
+def _copyable(text: str) -> Markup:
+    return tag("div", tag("button", "Copy", type="button"), tag("pre", tag("code", text), tabindex=0), class_="copy")
+
+
+def _clock(time: str | None) -> str:
+    return (time or MISSING).replace("T", " ")
+
+
+def _duration(seconds: Any) -> str:
+    seconds = number(seconds)
+    if not math.isfinite(seconds):
+        return MISSING
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else "nothing"

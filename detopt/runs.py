@@ -1,0 +1,140 @@
+"""Run folders: what a run leaves behind, written so that a kill at any moment loses nothing that was finished.
+
+`runs/<study>/<timestamp>/` holds study.yaml, manifest.json, history.parquet, detector.yaml, result.json, figures/ and
+report.html; DESIGN of each file: `Run`.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Run", "RunError", "list_runs", "new_run"]
+
+
+class RunError(Exception):
+    """A run folder that cannot be read or written; the message says what to do."""
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that readers see the old content or the new, never a part."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+class Run:
+    """A run folder.
+
+    Attributes:
+        folder: where it is.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / "manifest.json").is_file():
+            raise RunError(f"{self.folder} is not a run folder: it has no manifest.json (see `detopt runs`)")
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
+
+    def _json(self, name: str) -> dict[str, Any]:
+        path = self.folder / name
+        if not path.is_file():
+            raise RunError(f"{path} is missing: the run did not get that far")
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise RunError(f"{path} is damaged: {error}") from None
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Versions, seed, commit, platform, durations."""
+        return self._json("manifest.json")
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The initial and the final score, the variables, the layouts and resolution curves of both."""
+        return self._json("result.json")
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is a result."""
+        return (self.folder / "result.json").is_file()
+
+    @property
+    def history(self) -> "pa.Table":
+        """One row for each start and step of the search; empty where none was written."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.folder / "history.parquet"
+        return pq.read_table(path) if path.is_file() else pa.table({})
+
+    def text(self, name: str) -> str:
+        """A text file of the folder, such as "study.yaml" or "detector.yaml"."""
+        path = self.folder / name
+        if not path.is_file():
+            raise RunError(f"{path} is missing: the run did not get that far")
+        return path.read_text(encoding="utf-8")
+
+    def write_json(self, name: str, data: dict[str, Any]) -> None:
+        """Write JSON; NaN is refused, since it is not JSON."""
+        self.write_text(name, json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file."""
+        write_atomically(self.folder / name, text.encode())
+
+    def write_history(self, columns: dict[str, Sequence[Any]]) -> None:
+        """Write the whole history; the old one stands until the new one is complete."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table(columns), sink)
+        write_atomically(self.folder / "history.parquet", sink.getvalue().to_pybytes())
+
+
+def new_run(study: str, manifest: dict[str, Any], out: Path | str | None = None) -> Run:
+    """Create a run folder: `out` itself, or a fresh one below runs/<study>/. Raises RunError."""
+    now = datetime.now(UTC)
+    try:
+        if out is not None:
+            folder = Path(out)
+            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise RunError(f"{folder} exists and is not an empty folder: choose another with --out")
+            folder.mkdir(parents=True, exist_ok=True)
+        else:
+            stem, number = now.strftime("%Y-%m-%dT%H-%M-%S"), 0
+            while True:  # two runs in one second get folders of their own
+                folder = Path("runs") / study / (stem + (f"-{number}" if number else ""))
+                try:
+                    folder.mkdir(parents=True)
+                    break
+                except FileExistsError:
+                    number += 1
+        text = json.dumps({**manifest, "started": now.isoformat(timespec="seconds")}, indent=1)
+        write_atomically(folder / "manifest.json", text.encode())
+    except OSError as error:
+        raise RunError(f"cannot write the run folder: {error}") from None
+    return Run(folder)
+
+
+def list_runs(root: Path | str = "runs") -> list[Run]:
+    """Every run below a folder, oldest first."""
+    return [Run(path.parent) for path in sorted(Path(root).glob("**/manifest.json"), key=lambda p: p.parent.name)]

@@ -1,0 +1,70 @@
+"""Any YAML file of detopt, told apart by its keys."""
+
+from pathlib import Path
+from typing import Any
+
+from detopt.scoring.terms import OBJECTIVES
+from detopt.simulation.source import SOURCES
+from detopt.study.detectors import read_detector
+from detopt.study.document import Document
+from detopt.study.faults import BadInput, Fault
+from detopt.study.library import find
+from detopt.study.studies import load_study, read_source, read_term
+
+__all__ = ["kind_of", "load_file", "locate"]
+
+_LIBRARIES = {"detector": "detectors", "objective": "objectives", "study": "studies", "source": "sources"}
+
+
+def kind_of(data: Any) -> str | None:
+    """ "detector", "study", "objective" or "source"; None where the keys do not tell."""
+    if not isinstance(data, dict):
+        return None
+    if "elements" in data or "frame" in data:
+        return "detector"
+    if data.keys() & {"detector", "objectives", "variables"}:
+        return "study"
+    if data.get("type") in OBJECTIVES or "goal" in data or "of" in data:
+        return "objective"
+    if data.get("type") in SOURCES or "particle" in data:
+        return "source"
+    return None
+
+
+def locate(path: Path) -> Path:
+    """The file itself, or the one of that name in the library; the path as it is where there is none."""
+    if path.exists():
+        return path
+    found = (find(str(path), kind, Path.cwd()) for kind in _LIBRARIES.values())
+    return next((f for f in found if f is not None), path)
+
+
+def load_file(path: Path) -> Any:
+    """See `detopt.load`."""
+    path = locate(path)
+    document = Document(path)
+    kind = kind_of(document.data)
+    loaded: Any = None
+    if kind == "study":
+        return load_study(path)
+    if kind == "detector":
+        loaded, _ = read_detector(document)
+    elif kind == "objective":
+        loaded = read_term(OBJECTIVES, document.data, document, (), "objective")
+    elif kind == "source":
+        data = {k: v for k, v in document.data.items() if k not in ("schema", "name")}
+        loaded = read_source(data, document, ())
+    else:
+        known = "elements (a detector), detector and objectives (a study), or type (an objective, a source)"
+        raise BadInput([Fault(str(path), 1, 1, "", f"is none of detopt's files: expected {known}")])
+    document.raise_faults()
+    return loaded
+
+
+def load_kind(path: Path, kind: str) -> Any:
+    """Load a file that has to be of one kind. Raises BadInput."""
+    path = locate(path)
+    seen = kind_of(Document(path).data)
+    if seen not in (kind, None):
+        raise BadInput([Fault(str(path), 1, 1, "", f"is {'an' if seen == 'objective' else 'a'} {seen}; a {kind} is needed")])
+    return load_file(path)

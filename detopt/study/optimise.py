@@ -1,0 +1,330 @@
+"""`detopt optimise`: run the gradient search of a study and leave a run folder."""
+
+import math
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detopt import __version__
+from detopt.backend import jax, jnp
+from detopt.detector.detector import Detector
+from detopt.detector.surfaces import as_arrays
+from detopt.runs import Run, new_run
+from detopt.search.gradient import LBFGS_PENALTY, GradientSearcher, State, Visit
+from detopt.search.problem import Problem, random_starts
+from detopt.study.detectors import open_detector
+from detopt.study.evaluate import array_space, check_edges, make_evaluator, score_as_dict
+from detopt.study.faults import BadInput, Fault
+from detopt.study.resolution import resolution_table
+from detopt.study.studies import Study
+from detopt.study.write import detector_with, inline_detector, resolved_study
+
+__all__ = ["Infeasible", "Progress", "optimise_study"]
+
+ROUND = 25  # Adam steps between two looks at the clock and two writes of the history
+LBFGS_ITERATIONS = 40  # in a round
+LBFGS_ROUNDS = 20  # at most
+TOLERANCE = 1e-6  # stop when a round of L-BFGS improves the best loss by less
+CURVE_MOMENTA = np.geomspace(0.2, 200, 40)
+AT_BOUND = 1e-3  # of the range
+
+
+class Infeasible(Exception):
+    """The search found no design that meets all constraints; the message says which could not be met."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a progress bar shows."""
+
+    done: int
+    total: int
+    phase: str
+    loss: float  # best feasible loss so far, NaN before any
+
+
+def optimise_study(
+    study: Study,
+    seed: int | None = None,
+    out: str | Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    time_limit: float | None = None,
+    command: str | None = None,
+) -> Run:
+    """Optimise a study.
+
+    Args:
+        study: from `detopt.load`.
+        seed: instead of the study's own.
+        out: folder of the run; a fresh one below runs/ by default.
+        progress: called after every round.
+        time_limit: in seconds; the search stops early after it.
+        command: how the run was started, for the manifest.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        BadInput: nothing is free, or the initial design has no finite score.
+        Infeasible: no design that meets the constraints was found.
+        RunError: the run folder cannot be written.
+    """
+    study = study if seed is None else replace(study, seed=seed)
+    if not study.space.variables:
+        message = "nothing is free to optimise: give bounds to some numbers, as in L0.radius: {bounds: [20 mm, 40 mm]}"
+        raise BadInput([Fault(str(study.path), None, None, "variables", message)])
+    started = time.monotonic()
+    check_edges(study)
+    run = new_run(study.name, manifest := _manifest(study, command), out)
+    manifest = run.manifest
+    detector_text, study_text = _write_inputs(run, study)
+
+    evaluate = make_evaluator(study)
+    score = jax.jit(evaluate)
+    key = jax.random.key(study.seed)
+    initial = score(as_arrays(study.detector), None, key)
+    if not np.isfinite(initial.values).all():
+        bad = [n for n, v in zip(initial.objective_names, initial.values, strict=True) if not math.isfinite(v)]
+        message = f"{', '.join(bad)} is not finite for the initial design: too few layers are crossed and measure"
+        raise BadInput([Fault(str(study.path), None, None, "objectives", message)])
+
+    space = array_space(study)
+    problem = Problem(
+        lambda u: evaluate(space.place(u), None, key),
+        goals={n: t.goal for n, t in study.objectives.items()},
+        weights={n: t.weight for n, t in study.objectives.items()},
+        reference=np.asarray(initial.values),
+    )
+    search = _Search(study, problem, run, progress, None if time_limit is None else started + time_limit)
+    best, stopped = search.run()
+
+    values = {n: float(v) for n, v in study.space.values(best.tolist()).items()}
+    header = (f"Optimised by detopt {__version__}: study {study.name}, seed {study.seed}.",)
+    run.write_text("detector.yaml", detector_with(detector_text, study.space, values, header))
+    # The answer is what the file says: it is read back and scored.
+    final_detector, _ = open_detector(run.folder / "detector.yaml")
+    final = score(as_arrays(final_detector), None, key)
+    seconds = time.monotonic() - started
+    run.write_json(
+        "result.json",
+        {
+            "study": study.name,
+            "description": study.description,
+            "detector": study.detector.name,
+            "frame": study.detector.frame,
+            "mode": study.mode,
+            "seed": study.seed,
+            "initial": score_as_dict(study, initial, study.detector),
+            "final": score_as_dict(study, final, final_detector),
+            "variables": _variables(study, final_detector),
+            "layouts": {"initial": _layout(study.detector), "final": _layout(final_detector)},
+            "curves": {"initial": _curves(study, study.detector), "final": _curves(study, final_detector)},
+            "steps": search.steps,
+            "seconds": seconds,
+            "stopped": stopped,
+        },
+    )
+    from detopt.report.page import write_report
+
+    write_report(run)
+    finished = {"finished": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()), "seconds": seconds}
+    run.write_json("manifest.json", {**manifest, **finished})
+    return run
+
+
+class _Search:
+    """Drives the rounds of the searcher, keeps the history, and decides when to stop."""
+
+    def __init__(
+        self,
+        study: Study,
+        problem: Problem,
+        run: Run,
+        progress: Callable[[Progress], None] | None,
+        deadline: float | None,
+    ) -> None:
+        self.study, self.problem, self.folder = study, problem, run
+        self.progress, self.deadline = progress, deadline
+        self.searcher = GradientSearcher(problem, study.search.learning_rate, study.search.steps)
+        self.rows: list[dict[str, np.ndarray]] = []
+        self.steps = 0
+
+    def starts(self) -> np.ndarray:
+        """The initial design first, then random ones."""
+        space = self.study.space
+        groups: dict[tuple, list[int]] = {}
+        for i, v in enumerate(space.variables):
+            if v.name.endswith((".radius", ".z")):
+                groups.setdefault((v.lower, v.upper), []).append(i)
+        seed = [self.study.seed, *b"search"]
+        drawn = random_starts(seed, self.study.search.restarts, list(groups.values()), len(space))
+        return np.concatenate([np.array([space.init]), drawn])
+
+    def run(self) -> tuple[np.ndarray, str]:
+        """The best design and why the search stopped."""
+        total = self.study.search.steps
+        state = self.searcher.init(jnp.asarray(self.starts()))
+        stopped = f"after {total} Adam steps and {LBFGS_ROUNDS} rounds of L-BFGS, the most allowed"
+        while state.steps < total and not self._late():
+            visits = []
+            for _ in range(min(ROUND, total - state.steps)):
+                state, visit = self.searcher.adam_step(state)
+                visits.append(visit)
+            self._record(visits, "adam", total + LBFGS_ROUNDS)
+        # L-BFGS starts from the best point where there is one.
+        feasible = jnp.isfinite(state.best_loss)
+        state = state._replace(u=jnp.where(feasible[:, None], state.best_u, state.u))
+        best = [float(jnp.min(state.best_loss))]
+        for _ in range(LBFGS_ROUNDS):
+            if self._late():
+                stopped = "at the time limit"
+                break
+            state, visit = self.searcher.lbfgs_round(state, LBFGS_ITERATIONS)
+            self._record([visit], "lbfgs", total + LBFGS_ROUNDS)
+            best.append(float(jnp.min(state.best_loss)))
+            if len(best) > 3 and math.isfinite(best[-1]) and best[-3] - best[-1] < TOLERANCE:
+                stopped = f"converged: two rounds of L-BFGS improved the best loss by less than {TOLERANCE:g}"
+                break
+        return self._choose(state), stopped
+
+    def _choose(self, state: State) -> np.ndarray:
+        losses = np.asarray(state.best_loss)
+        if not np.isfinite(losses).any():
+            worst = np.asarray(self.searcher.slope(state.u, state.multipliers, LBFGS_PENALTY).point.excess)
+            i = int(np.argmin(np.maximum(worst, 0).max(axis=1)))
+            names = self.row_names()
+            missed = sorted({f"{names[j]} by {100 * e:.3g} %" for j, e in enumerate(worst[i]) if e > 0})
+            raise Infeasible(
+                f"no design that meets all constraints was found; the closest misses {', '.join(missed)}. "
+                "Loosen these constraints, widen the bounds, or search longer (search: steps, restarts)."
+            )
+        return np.asarray(state.best_u[int(np.argmin(losses))])
+
+    def row_names(self) -> tuple[str, ...]:
+        """The constraint that each row of the excess belongs to."""
+        return jax.eval_shape(self.problem.score, jnp.asarray(self.study.space.init)).constraint_names
+
+    def _late(self) -> bool:
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+    def _record(self, visits: list[Visit], phase: str, total: int) -> None:
+        """Append some steps to the history, and write it down."""
+        steps, starts = len(visits), len(visits[0].u)
+        u, point, best = jax.tree.map(lambda *each: np.stack(each), *visits)
+        violation = point.excess.max(axis=-1) if point.excess.shape[-1] else np.full((steps, starts), -np.inf)
+        columns = {
+            "step": np.broadcast_to(self.steps + np.arange(steps)[:, None], (steps, starts)),
+            "restart": np.broadcast_to(np.arange(starts), (steps, starts)),
+            "phase": np.full((steps, starts), phase),
+            "loss": point.loss,
+            "best": np.where(np.isfinite(best), best, np.nan),
+            "violation": violation,
+            "feasible": violation <= 0,
+            **{name: point.values[..., i] for i, name in enumerate(self.study.objectives)},
+            "cost": point.cost,
+            **{v.name: np.asarray(v.value(u[..., i])) for i, v in enumerate(self.study.space.variables)},
+        }
+        self.rows.append({name: column.ravel() for name, column in columns.items()})
+        self.steps += steps
+        self.folder.write_history({name: np.concatenate([r[name] for r in self.rows]) for name in self.rows[0]})
+        if self.progress is not None:
+            last = best[-1]
+            self.progress(Progress(self.steps, total, phase, float(last.min()) if np.isfinite(last).any() else math.nan))
+
+
+# -- what the folder holds -------------------------------------------------------------------------------------------------
+
+
+def _manifest(study: Study, command: str | None) -> dict[str, Any]:
+    packages = ("jax", "equinox", "optax", "numpy", "pydantic", "ruamel.yaml", "pyarrow")
+    return {
+        "schema": 1,
+        "detopt": __version__,
+        "command": command or f"detopt optimise {study.path} --seed {study.seed}",
+        "study": study.name,
+        "study_file": str(study.path),
+        "seed": study.seed,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version(name) for name in packages},
+        "commit": _commit(),
+        "argv": sys.argv,
+    }
+
+
+def _commit() -> str | None:
+    """The commit of detopt's own checkout, where it runs from one."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+            capture_output=True, text=True, timeout=5, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def _write_inputs(run: Run, study: Study) -> tuple[str, str]:
+    """study.yaml with everything in it; returns the texts of the detector and of the study."""
+    study_text = study.path.read_text(encoding="utf-8-sig")
+    if study.detector_path is None:
+        detector_text = inline_detector(study_text)
+    else:
+        detector_text = study.detector_path.read_text(encoding="utf-8-sig")
+    objectives = {name: path.read_text(encoding="utf-8-sig") for name, path in study.objective_paths.items()}
+    run.write_text("study.yaml", resolved_study(study_text, detector_text, objectives))
+    return detector_text, study_text
+
+
+def _variables(study: Study, final: Detector) -> list[dict[str, Any]]:
+    from detopt.parameters import get
+
+    rows = []
+    for v in study.space.variables:
+        value = get(final, v.name)
+        u = v.unit_interval(value)
+        rows.append(
+            {
+                "name": v.name,
+                "unit": v.unit,
+                "display_unit": v.display_unit or v.unit,
+                "initial": v.init,
+                "final": value,
+                "lower": v.lower,
+                "upper": v.upper,
+                "at_bound": "lower" if u < AT_BOUND else "upper" if u > 1 - AT_BOUND else None,
+                "tied": list(v.names[1:]),
+            }
+        )
+    return rows
+
+
+def _layout(detector: Detector) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": s.name,
+            "kind": s.kind,
+            "position": s.position,
+            "low": s.low,
+            "high": s.high,
+            "x_over_X0": s.x_over_X0,
+            "resolution": None if s.resolution is None else list(s.resolution),
+            "efficiency": s.efficiency,
+        }
+        for s in detector.surfaces()
+    ]
+
+
+def _curves(study: Study, detector: Detector) -> list[dict[str, Any]]:
+    """Resolution against momentum at the source's central angle."""
+    low, high = study.source.theta
+    theta = math.acos((math.cos(low) + math.cos(high)) / 2) if low != high else low
+    return resolution_table(detector, CURVE_MOMENTA.tolist(), theta, study.physics)

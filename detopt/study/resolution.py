@@ -1,0 +1,56 @@
+"""Track resolutions of a detector against momentum and angle: `detopt resolution`, and the curves of a report."""
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from detopt.backend import jax
+from detopt.detector.detector import Detector
+from detopt.detector.surfaces import as_arrays
+from detopt.reconstruction.expected import ExpectedTracks, expected_tracks, fewest_hits
+from detopt.simulation.physics import Physics
+from detopt.study.evaluate import number
+
+__all__ = ["resolution_table"]
+
+
+def resolution_table(
+    detector: Detector,
+    momentum: float | Sequence[float],
+    theta: float | Sequence[float] | None = None,
+    physics: Physics | None = None,
+) -> list[dict[str, float | None]]:
+    """Resolutions of muons that leave a hit in every layer they cross.
+
+    Args:
+        detector: a barrel of floats.
+        momentum: in GeV, one or several.
+        theta: polar angle in rad, one or several; 90 degrees where it is not given.
+        physics: which effects are on; all of them by default.
+
+    Returns:
+        A row for each angle and momentum: p_GeV, theta_deg, sigma_pt_over_pt, sigma_d0_um, sigma_z0_um, with None for
+        what such a track does not determine.
+    """
+    angles = np.atleast_1d(math.pi / 2 if theta is None else theta)
+    grid = tuple((float(p), float(t)) for t in angles for p in np.atleast_1d(momentum))
+    found = _tracks(as_arrays(detector), grid, physics or Physics())
+    return [
+        {
+            "p_GeV": p,
+            "theta_deg": math.degrees(t),
+            "sigma_pt_over_pt": number(found.pt[i] ** 0.5),
+            "sigma_d0_um": number(1e3 * found.d0[i] ** 0.5),
+            "sigma_z0_um": number(1e3 * found.z0[i] ** 0.5),
+        }
+        for i, (p, t) in enumerate(grid)
+    ]
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _tracks(design: Detector, grid: tuple[tuple[float, float], ...], physics: Physics) -> ExpectedTracks:
+    patterns = np.ones((1, len(design.surfaces())), bool)
+    return expected_tracks(design, np.array(grid), -1, physics, patterns, fewest_hits(design))

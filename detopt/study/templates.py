@@ -1,0 +1,59 @@
+"""`detopt new`: copies of what ships with detopt, to start from."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from detopt.study.document import Document
+from detopt.study.faults import BadInput, Fault
+from detopt.study.library import find, shipped_files
+from detopt.study.schema import near
+
+__all__ = ["copy_template", "library"]
+
+
+def library() -> list[dict[str, str]]:
+    """Name, kind, description and file of everything that ships."""
+    entries = []
+    for kind in ("studies", "detectors", "objectives"):
+        for path in shipped_files(kind):
+            data = Document(path).data
+            description = " ".join((data.get("description") or data.get("source_reference") or "").split())
+            entries.append({"name": path.stem, "kind": kind, "description": description, "file": str(path)})
+    return entries
+
+
+def copy_template(name: str, out: Path) -> list[Path]:
+    """Copy a study (with its detector and objectives), a detector or an objective into `out`.
+
+    Returns:
+        The files written, the one asked for first.
+
+    Raises:
+        BadInput: no such template, or a file is there already.
+    """
+    stem = Path(name).stem
+    entry = next((e for e in library() if e["name"] == stem), None)
+    if entry is None:
+        hint = near(stem, [e["name"] for e in library()])
+        raise BadInput([Fault(name, None, None, "", f"is not in the library{hint} (see `detopt new --list`)")])
+    source = Path(entry["file"])
+    wanted = [(source, out / entry["kind"] / source.name)]
+    data: Any = Document(source).data
+    if entry["kind"] == "studies":
+        named = [("detectors", data["detector"])]
+        named += [("objectives", o) for o in data["objectives"].values() if isinstance(o, str)]
+        for kind, path in named:
+            found = find(path, kind, source.parent) if isinstance(path, str) else None
+            if found is not None:
+                wanted.append((found, out / kind / found.name))
+    taken = [Fault(str(target), None, None, "", "is there already") for _, target in wanted if target.exists()]
+    if taken:
+        raise BadInput(taken)
+    for origin, target in wanted:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(origin, target)
+        except OSError as error:
+            raise BadInput([Fault(str(target), None, None, "", f"cannot be written: {error.strerror}")]) from None
+    return [target for _, target in wanted]
