@@ -23,7 +23,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-FileArgument = Annotated[Path, typer.Argument(help="A YAML file, or the name of one in the library.", show_default=False)]
+FileArgument = Annotated[
+    Path, typer.Argument(help="A YAML file, or the name of one in the library.", show_default=False)
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Instead of the study's own seed.", show_default=False)]
@@ -138,7 +140,9 @@ def _progress(quiet: bool) -> Callable[[Any], None] | None:
         def line(state: Any) -> None:
             if time.monotonic() - last[0] > 2:
                 last[0] = time.monotonic()
-                print(f"step {state.done} of at most {state.total}, {state.phase}: {_loss(state.loss)}", file=sys.stderr)
+                print(
+                    f"step {state.done} of at most {state.total}, {state.phase}: {_loss(state.loss)}", file=sys.stderr
+                )
 
         return line
     bar = Progress(
@@ -172,7 +176,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -217,7 +223,9 @@ def _print_study(study: Any, report: dict[str, Any]) -> None:
         unit = v.display_unit or v.unit
         bounds = f"{format_quantity(v.lower, unit)} .. {format_quantity(v.upper, unit)}"
         tied = ", ".join(n.split(".")[0] for n in v.names[1:])
-        rows.append([v.name, format_quantity(v.init, unit), bounds, "log" if v.log else "linear", "exact (pathwise)", tied])
+        rows.append(
+            [v.name, format_quantity(v.init, unit), bounds, "log" if v.log else "linear", "exact (pathwise)", tied]
+        )
     if rows:
         _table("design variables", ["name", "initial", "bounds", "scale", "gradient", "same for"], rows)
     if "score" in report:
@@ -230,7 +238,9 @@ def _print_study(study: Any, report: dict[str, Any]) -> None:
 @app.command(epilog="Example: detopt show detectors/its2_like.yaml --out its2.png")
 def show(
     detector: FileArgument,
-    out: Annotated[Path | None, typer.Option(help="The figure's file: .png, .pdf or .svg.", show_default="<name>.png")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The figure's file: .png, .pdf or .svg.", show_default="<name>.png")
+    ] = None,
 ) -> None:
     """Draw a detector and list its layers."""
     from detopt.study.files import load_kind
@@ -241,12 +251,16 @@ def show(
         _fail(f"--out: {target} must end in .png, .pdf or .svg", 2)
     rows = []
     for s in loaded.surfaces():
-        resolution = "" if s.resolution is None else " x ".join("-" if r is None else f"{1e3 * r:.3g}" for r in s.resolution)
+        resolution = (
+            "" if s.resolution is None else " x ".join("-" if r is None else f"{1e3 * r:.3g}" for r in s.resolution)
+        )
         ends = f"{s.low:.5g} .. {s.high:.5g}"
         efficiency = "" if s.resolution is None else f"{100 * s.efficiency:g}"
         rows.append([s.name, s.kind, f"{s.position:.5g}", ends, f"{100 * s.x_over_X0:.3g}", resolution, efficiency])
     columns = ["name", "kind", "r or z / mm", "ends / mm", "x/X0 / %", "resolution / um", "efficiency / %"]
-    _table(f"{loaded.name}: {loaded.source_reference.strip()}" if loaded.source_reference else loaded.name, columns, rows)
+    _table(
+        f"{loaded.name}: {loaded.source_reference.strip()}" if loaded.source_reference else loaded.name, columns, rows
+    )
     try:
         loaded.draw(str(target))
     except OSError as error:
@@ -282,7 +296,13 @@ def resolution(
         return "not measured" if value is None else f"{factor * value:.4g}"
 
     cells = [
-        [f"{r['p_GeV']:g}", f"{r['theta_deg']:g}", text(r["sigma_pt_over_pt"], 100), text(r["sigma_d0_um"]), text(r["sigma_z0_um"])]
+        [
+            f"{r['p_GeV']:g}",
+            f"{r['theta_deg']:g}",
+            text(r["sigma_pt_over_pt"], 100),
+            text(r["sigma_d0_um"]),
+            text(r["sigma_z0_um"]),
+        ]
         for r in rows
     ]
     _table(loaded.name, ["p / GeV", "theta / deg", "sigma(pT)/pT / %", "sigma(d0) / um", "sigma(z0) / um"], cells)
@@ -311,7 +331,9 @@ def optimise(
     study: FileArgument,
     seed: SeedOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/<study>/<time>")] = None,
-    time_limit: Annotated[float | None, typer.Option(help="Stop early after so many seconds.", show_default=False)] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(help="Stop early after so many seconds.", show_default=False)
+    ] = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -388,14 +410,20 @@ def runs(
         return
     rows = []
     for e in entries:
-        gains = ", ".join(f"{n} {100 * (c['final'] / c['initial'] - 1):+.0f} %" for n, c in e["objectives"].items() if c["initial"] and c["final"])
+        gains = ", ".join(
+            f"{n} {100 * (c['final'] / c['initial'] - 1):+.0f} %"
+            for n, c in e["objectives"].items()
+            if c["initial"] and c["final"]
+        )
         rows.append([e["run"], str(e["seed"]), gains or "unfinished"])
     _table("", ["run", "seed", "change"], rows)
 
 
 @app.command(epilog="Example: detopt new its2_upgrade --out mystudies")
 def new(
-    template: Annotated[str | None, typer.Argument(help="A study or detector of the library.", show_default=False)] = None,
+    template: Annotated[
+        str | None, typer.Argument(help="A study or detector of the library.", show_default=False)
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder to copy to.")] = Path("."),
     list_all: Annotated[bool, typer.Option("--list", help="List what there is.")] = False,
     as_json: JsonOption = False,

@@ -10,7 +10,7 @@ one line. Nothing here needs JAX: the arithmetic works on floats and on traced a
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 __all__ = ["Quantity", "Space", "Variable", "get", "put", "quantities", "quantity"]
@@ -161,11 +161,11 @@ class Space:
         """The initial design in the unit box."""
         return [v.unit_interval(v.init) for v in self.variables]
 
-    def values(self, u: Sequence[Any]) -> dict[str, Any]:
+    def values(self, u: Any) -> dict[str, Any]:
         """Physical value of each variable at u."""
         return {v.name: v.value(u[i]) for i, v in enumerate(self.variables)}
 
-    def place(self, u: Sequence[Any]) -> Any:
+    def place(self, u: Any) -> Any:
         """The detector at the point u (n,) of the unit box."""
         return self.at(self.values(u))
 

@@ -129,7 +129,9 @@ def parse_quantity(text: str, unit: str) -> float:
     value, symbol = split_quantity(text)
     if not symbol:
         if any(expected.exponents):
-            raise UnitError(f"needs a unit of {expected.dimension}, got the bare number {text.strip()} (say, {text.strip()} {_example(expected)})")
+            raise UnitError(
+                f"needs a unit of {expected.dimension}, got the bare number {text.strip()} (say, {text.strip()} {_example(expected)})"
+            )
         return value
     seen = parse_unit(symbol)
     if seen.exponents != expected.exponents:

@@ -16,7 +16,10 @@ class Prices:
     sensor_area: Any = quantity("kEUR/mm2", min=0, default=None, doc="sensors, per area")
     channel: Any = quantity("kEUR", min=0, default=None, doc="readout, per channel (needs `pitch`)")
     light_support: Any = quantity(
-        "kEUR/mm2", min=0, default=None, doc="supports and cooling, per area, for a layer of 1 % X0; half of it costs twice"
+        "kEUR/mm2",
+        min=0,
+        default=None,
+        doc="supports and cooling, per area, for a layer of 1 % X0; half of it costs twice",
     )
     layer: Any = quantity("kEUR", min=0, default=None, doc="a layer, whatever its size")
 

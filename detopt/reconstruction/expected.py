@@ -84,7 +84,9 @@ def _bending(
     momentum, theta = particle
     # Sines and cosines leave cot(90 deg) at 6e-17 instead of 0: a disk would be hit a light year away.
     cot_theta = jnp.where(_is_transverse(theta), 0.0, jnp.cos(theta) / jnp.sin(theta))
-    kappa = jnp.zeros_like(momentum) if detector.field is None else charge * curvature(detector.field.B, momentum, theta)
+    kappa = (
+        jnp.zeros_like(momentum) if detector.field is None else charge * curvature(detector.field.B, momentum, theta)
+    )
     return kappa, jnp.zeros_like(kappa) if physics.bending == "parabola" else kappa, cot_theta
 
 
@@ -110,13 +112,13 @@ def _expected_track(
     scattering = highland(stacked.x_over_X0 * crossings.obliquity, momentum, velocity) ** 2
 
     measured = np.asarray(stacked.measured)
-    hits = patterns[:, :, None] & measured & crossings.crossed[:, None]  # (patterns, n, 2)
+    hits = patterns[:, :, None] & measured[None] & crossings.crossed[None, :, None]  # (patterns, n, 2)
     count = jnp.sum(hits, axis=1)
     is_track = count[:, 0] >= min_hits
     has_z = is_track & (count[:, 1] >= 2)
     probability = pattern_probability(patterns, stacked.efficiency)
     # A pattern that makes no track is fitted with all hits, and counts for nothing.
-    used = jnp.where(is_track[:, None, None], hits, measured)
+    used = jnp.where(is_track[:, None, None], hits, measured[None])
     covariance = jax.vmap(
         lambda u: track_covariance(crossings, jnp.where(u, stacked.weight, 0.0), scattering, fitted, transverse)
     )(used)

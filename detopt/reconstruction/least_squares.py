@@ -83,6 +83,8 @@ def track_covariance(
     hit, kick, weights, variance = jax.lax.optimization_barrier((hit, kick, weights, variance))
     few = (jnp.sum(jnp.where(crossings.crossed, weight[:, 1], 0.0) > 0) < 2).astype(weight.dtype)
     nothing = jnp.zeros_like(few)
+    # A single hit cannot tell z0 from cot theta; against their held weight it would pretend to.
+    weights = [weights[0], weights[1] * (1 - few)]
 
     def covariance(block: list[int], planes: tuple[int, ...]) -> Matrix:
         """Of the parameters in `block`, from the measured axes and scattering angles in `planes`."""
@@ -105,12 +107,17 @@ def track_covariance(
         )
         start = [[few if i == j and i >= 3 else nothing for j in block] for i in block]
         inverse = invert(jax.lax.scan(inwards, start, surfaces)[0])
-        return [[c / (scale[i] * scale[j]) for j, c in zip(block, row, strict=True)] for i, row in zip(block, inverse, strict=True)]
+        return [
+            [c / (scale[i] * scale[j]) for j, c in zip(block, row, strict=True)]
+            for i, row in zip(block, inverse, strict=True)
+        ]
 
     fitted = [int(i) for i in parameters]
     if not transverse:
         return jnp.stack([jnp.stack(row) for row in covariance(fitted, (0, 1))])
     bending, along = [i for i in fitted if i < 3], [i for i in fitted if i >= 3]
     first, second = covariance(bending, (0,)), covariance(along, (1,))
-    rows = [[*row, *(nothing for _ in along)] for row in first] + [[*(nothing for _ in bending), *row] for row in second]
+    rows = [[*row, *(nothing for _ in along)] for row in first] + [
+        [*(nothing for _ in bending), *row] for row in second
+    ]
     return jnp.stack([jnp.stack(row) for row in rows])

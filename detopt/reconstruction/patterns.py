@@ -48,5 +48,6 @@ def pattern_probability(
 ) -> Float[Array, " patterns"]:
     """Probability of each pattern (exact, also in its gradient to each efficiency)."""
     imperfect = ~patterns.all(axis=0)
-    each = jnp.where(patterns[:, imperfect], efficiency[imperfect], 1 - efficiency[imperfect])
+    e = efficiency[imperfect][None, :]
+    each = jnp.where(patterns[:, imperfect], e, 1 - e)
     return jnp.prod(each, axis=1)

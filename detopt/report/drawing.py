@@ -96,6 +96,7 @@ def draw_layout(before: Layout, after: Layout | None = None, title: str = "", fr
             side.set(xlabel=axes[0] % unit, ylabel=axes[1] % unit)
             side.set_title(name + ("" if to_scale else "  (not to scale)"), pad=6 + 72 * top, weight="bold")
             side.axhline(0, color=FAINT, linewidth=0.6)
+            side.minorticks_off()
             _draw(side, design, thickest)
             _labels(side, [s for s in design if s.beside and not (inside and s.position <= inside)], unit)
             _labels(side, [s for s in design if not s.beside], unit)
@@ -229,7 +230,7 @@ def _room(shapes: list[_Shape], points: float) -> dict[int, float]:
     room = {}
     for s in shapes:
         others = [abs(o.position - s.position) for o in shapes if o is not s and o.kind == s.kind and o.measures]
-        room[id(s)] = max(0.6 * points * min((d for d in others if d > 0), default=math.inf), 0.4)
+        room[id(s)] = max(0.6 * points * min((d for d in others if d > 0), default=math.inf), 0.9)
     return room
 
 

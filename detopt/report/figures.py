@@ -53,11 +53,12 @@ def resolution(run: Any) -> Figure | None:
             for angle, dash in zip(angles, _DASHES * len(angles), strict=False):
                 x, y0 = _curve(before, angle, key, factor)
                 x1, y1 = _curve(after, angle, key, factor)
-                top.plot(x, y0, color=BEFORE, linestyle=dash, marker="o", markersize=4.5, markerfacecolor=PAPER)
-                top.plot(x1, y1, color=AFTER, linestyle=dash, marker="o", markersize=4.5)
+                line: dict[str, Any] = {"linestyle": dash, "marker": "o", "markevery": max(1, len(x) // 14)}
+                top.plot(x, y0, color=BEFORE, markersize=4.5, markerfacecolor=PAPER, **line)
+                top.plot(x1, y1, color=AFTER, markersize=4.5, **line)
                 common = [(p, b / a) for p, a, b in zip(x, y0, y1, strict=False) if a > 0] if x == x1 else []
                 if common:
-                    below.plot(*zip(*common, strict=True), color=AFTER, linestyle=dash, marker="o", markersize=3.5)
+                    below.plot(*zip(*common, strict=True), color=AFTER, markersize=3.5, **line)
             below.axhline(1, color=FAINT, linewidth=1)
             below.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
             ratios += [below]
@@ -84,10 +85,11 @@ def resolution(run: Any) -> Figure | None:
 
 def convergence(run: Any) -> Figure | None:
     """The best feasible loss so far and the largest violation against the step, for each restart and overall."""
-    if run.history.num_rows == 0:
+    history = run.history
+    if history.num_rows == 0:
         return None
-    step, loss, best, violation = (_column(run.history, name) for name in ("step", "loss", "best", "violation"))
-    restart, feasible = _column(run.history, "restart"), _column(run.history, "feasible") > 0
+    step, loss, best, violation = (_column(history, name) for name in ("step", "loss", "best", "violation"))
+    restart, feasible = _column(history, "restart"), _column(history, "feasible") > 0
     constrained = np.isfinite(violation).any()
     with styled():
         figure = Drawing(9.6, 5.6 if constrained else 4.2)
@@ -96,27 +98,37 @@ def convergence(run: Any) -> Figure | None:
         for one in np.unique(restart):
             mine = restart == one
             top.plot(step[mine], 100 * best[mine], color=AFTER, linewidth=0.9, alpha=0.6, drawstyle="steps-post")
-        top.plot(step[~feasible], 100 * loss[~feasible], **_CROSS | {"markersize": 3.5}, rasterized=True)
+        small = {"markersize": 3, "alpha": 0.4, "zorder": 1.5, "rasterized": True}
+        top.plot(step[~feasible], 100 * loss[~feasible], **_CROSS | small)
         steps, overall = _running_best(step, best)
         top.plot(steps, 100 * overall, color=AFTER, linewidth=3, drawstyle="steps-post")
         top.axhline(0, color=FAINT, linewidth=0.8)
-        top.set_ylim(*_robust(np.concatenate([100 * best, 100 * loss[~feasible], [0.0]])))
+        low, high = _robust(np.append(100 * best, [0.0, -1.0]))
+        far = _robust(np.append(100 * loss, 0.0))  # what is not allowed gets some room, not all of it
+        top.set_ylim(max(far[0], low - 0.3 * (high - low)), min(max(far[1], high), high + 0.3 * (high - low)))
         top.set_ylabel("loss, change from the start [%]")
         panels = [top]
         if constrained:
             below = figure.panel(0.95, 0.65, 8.4, 1.3)
             for one in np.unique(restart):
                 below.plot(step[restart == one], 100 * violation[restart == one], color=INK, linewidth=0.9, alpha=0.6)
-            low, high = _robust(np.append(100 * violation, [1.0, -1.0]))
+            low, high = _robust(np.append(100 * violation, [3.0, -3.0]))
             below.axhspan(0, high, color=WARNING, alpha=0.13, linewidth=0)
+            below.set_yscale("symlog", linthresh=1.0, linscale=0.7)
+            below.set_yticks([v for v in (-100, -10, -1, 0, 1, 10, 100, 1000) if low < v < high])
+            below.yaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))
+            below.minorticks_off()
             below.set_ylim(low, high)
             below.axhline(0, color=WARNING, linewidth=1)
             below.set_ylabel("violation [%]")
-            below.text(0.99, 0.86, "red: not allowed", transform=below.transAxes, ha="right", va="top", size=9.5)
+            box = {"facecolor": PAPER, "edgecolor": "none", "pad": 2.5}
+            below.text(
+                0.985, 0.86, "red: not allowed", transform=below.transAxes, ha="right", va="top", size=9.5, bbox=box
+            )
             top.tick_params(labelbottom=False)
             panels.append(below)
         panels[-1].set_xlabel("step [count]")
-        _phases(panels, step, np.asarray(run.history.column("phase").to_pylist()))
+        _phases(panels, step, np.asarray(history.column("phase").to_pylist()))
         for ax in panels:
             ax.set_xlim(step.min(), max(step.max(), step.min() + 1))
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -150,12 +162,12 @@ def cost(run: Any) -> Figure | None:
                 at = max(bar, 0.0)
                 if budget is not None and i == 0 and at < budget < at + 0.2 * longest:
                     at = budget  # the number stands beyond the line
-                ax.text(at + 0.012 * longest, y, quantity(value, "kEUR"), va="center", size=10)
+                ax.text(at + 0.012 * longest, y, quantity(value, "kEUR", digits=5), va="center", size=10)
         if budget is not None:
             ax.plot([budget, budget], [-0.5, 0.5], color=WARNING, linewidth=2)
             ax.plot([budget, budget], [0.5, len(rows) - 0.5], color=WARNING, linewidth=0.8, linestyle=(0, (4, 3)))
-            ax.annotate(f"budget {quantity(budget, 'kEUR')}", (budget, 1), (0, 5), xycoords=("data", "axes fraction"),
-                        textcoords="offset points", ha="center", size=10)  # fmt: skip
+            words = f"budget {quantity(budget, 'kEUR', digits=5)}"
+            _above(ax, budget, 5.0, words, "center")
         ax.set_yticks(range(len(rows)), [plain(row[0], 24) for row in rows])
         ax.tick_params(axis="y", which="both", left=False, right=False, labelsize=11)
         ax.minorticks_off()
@@ -173,10 +185,14 @@ def variables(run: Any) -> Figure | None:
         return None
     start = _POINTS | {"marker": "o", "markerfacecolor": PAPER, "markeredgecolor": BEFORE, "markeredgewidth": 1.8}
     end, bound = _POINTS | {"marker": "o", "color": AFTER}, _POINTS | {"marker": "D", "color": WARNING}
+    names = [plain(row["name"]) + (f" (and {len(row['tied'])} tied)" if row.get("tied") else "") for row in rows]
+    changes = [" → ".join(quantity(row.get(key), row.get("display_unit", "")) for key in ("initial", "final"))
+               for row in rows]  # fmt: skip
     with styled():
         height = 0.36 * len(rows)
-        figure = Drawing(11.0, height + 1.25)
-        ax = figure.panel(2.75, 0.65, 5.1, height, xlim=(-6, 106), ylim=(len(rows) - 0.5, -0.5))
+        left, right = (1.25 + 0.09 * max(map(len, texts)) for texts in (names, changes))
+        figure = Drawing(left + 5.1 + right, height + 1.25)
+        ax = figure.panel(left, 0.65, 5.1, height, xlim=(-6, 106), ylim=(len(rows) - 0.5, -0.5))
         for y, row in enumerate(rows):
             low, high, old, new = (number(row.get(key)) for key in ("lower", "upper", "initial", "final"))
             a, b = (100 * (v - low) / (high - low) if high > low else math.nan for v in (old, new))
@@ -189,11 +205,9 @@ def variables(run: Any) -> Figure | None:
             ax.plot([b], [y], zorder=4, **(bound if row.get("at_bound") else end))
             symbol = row.get("display_unit", "")
             for x, value, align in ((-7.5, low, "right"), (107.5, high, "left")):
-                ax.text(x, y, quantity(value, symbol, digits=3), ha=align, va="center", size=8.5, color=FAINT)
-            more = f" (and {len(row['tied'])} tied)" if row.get("tied") else ""
-            ax.text(-28, y, plain(row["name"], 18) + more, ha="right", va="center", size=10.5)
-            change = f"{quantity(old, symbol)} → {quantity(new, symbol)}"
-            ax.text(128, y, change, ha="left", va="center", size=10.5)
+                ax.text(x, y, quantity(value, symbol), ha=align, va="center", size=8.5, color=FAINT)
+            ax.text(-28, y, names[y], ha="right", va="center", size=10.5)
+            ax.text(128, y, changes[y], ha="left", va="center", size=10.5)
         ax.set_yticks([])
         ax.tick_params(which="both", top=False, right=False, left=False)
         ax.spines[["left", "right", "top"]].set_visible(False)
@@ -251,8 +265,13 @@ def _phases(panels: list[Axes], step: np.ndarray, phase: np.ndarray) -> None:
         for ax in panels:
             ax.axvline(at, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
         word = {"lbfgs": "L-BFGS", "adam": "Adam"}.get(name, plain(name, 16))
-        panels[0].annotate(f"{word} →", (at, 1), (4, -18), xycoords=("data", "axes fraction"),
-                           textcoords="offset points", size=9.5)  # fmt: skip
+        _above(panels[0], at, 3.0, f"{word} →", "right" if at > 0.85 * step.max() else "left")
+
+
+def _above(ax: Axes, x: float, points: float, text: str, align: str) -> None:
+    """A word above the panel, at a place on its horizontal axis."""
+    ax.annotate(text, (x, 1), (0, points), xycoords=("data", "axes fraction"), textcoords="offset points",
+                ha=align, va="bottom", size=10)  # fmt: skip
 
 
 def _budget(result: dict[str, Any]) -> float | None:

@@ -10,6 +10,7 @@ from detopt.report.figures import FIGURES
 from detopt.report.markup import Markup, table, tag
 from detopt.report.style import save, svg
 from detopt.report.text import MISSING, count, number, percent, quantity
+from detopt.runs import RunError
 
 __all__ = ["write_report"]
 
@@ -50,7 +51,7 @@ def write_report(run: Any) -> Path:
             missing = {"resolution": "curves", "convergence": "history"}[name]
             parts.append(tag("p", f"This run holds no {missing}.", class_="soft"))
         if name == "convergence":
-            parts.insert(0, tag("p", f"{count(run.result['steps'], 'step')}. {run.result['stopped']}"))
+            parts.insert(0, tag("p", f"After {count(run.result['steps'], 'step')}: {run.result['stopped']}"))
         if any(part is not None for part in parts):
             sections.append(tag("section", tag("h2", heading), *parts))
     body = tag("main", _asked(run.result), _answer(run.result), *sections, _provenance(run), _files(run))
@@ -78,6 +79,7 @@ def _asked(result: dict[str, Any]) -> Markup:
     final, n = result["final"], len(result.get("variables") or [])
     goals = [f"{o.get('goal', 'minimise')} {o.get('title') or name}" for name, o in final["objectives"].items()]
     limits = [c.get("title") or name for name, c in (final.get("constraints") or {}).items()]
+    goals, limits = (list(dict.fromkeys(words)) for words in (goals, limits))
     sentence = f"Change {count(n, 'design variable')} of {result['detector']} to {_listed(goals)}"
     sentence += f", with {_listed(limits)}." if limits else ", without constraints."
     description = (result.get("description") or "").strip()
@@ -115,7 +117,7 @@ def _answer(result: dict[str, Any]) -> Markup:
         tables.append(tag("p", "The study sets no constraints.", class_="soft"))
     costs = [number((score.get("cost") or {}).get("total")) for score in (old, new)]
     if math.isfinite(costs[1]):
-        said.append(tag("li", f"total cost: {quantity(costs[0], 'kEUR')} → {quantity(costs[1], 'kEUR')}"))
+        said.append(tag("li", f"total cost: {_money(costs[0])} → {_money(costs[1])}"))
     sampled = any(number(o.get("error")) > 0 for score in (old, new) for o in score["objectives"].values())
     errors = "Computed without sampling: the values have no statistical error."
     if sampled:
@@ -148,7 +150,8 @@ def _verdict(word: str, good: bool | None = None) -> Markup:
 
 def _constraint(name: str, before: dict[str, Any], after: dict[str, Any]) -> list[Any]:
     unit, value = after.get("display_unit") or after.get("unit") or "", number(after.get("value"))
-    texts = [quantity(s.get("actual"), unit) for s in (before, after)]
+    texts = [quantity(s.get("actual"), unit, digits=5) for s in (before, after)]
+    named = tag("span", after.get("title") or name, " ", tag("span", name, class_="soft"))
     if not math.isfinite(value):
         verdict = _verdict("unknown", False)
     elif value > 0:
@@ -156,7 +159,7 @@ def _constraint(name: str, before: dict[str, Any], after: dict[str, Any]) -> lis
     else:
         room = f"{percent(-value).lstrip('+')} to spare" if value < -1e-4 else "at the limit"
         verdict = _verdict(f"met, {room}", True)
-    return [after.get("title") or name, quantity(after.get("limit"), unit), *texts, verdict]
+    return [named, quantity(after.get("limit"), unit, digits=5), *texts, verdict]
 
 
 def _variables(result: dict[str, Any]) -> Markup | None:
@@ -177,9 +180,9 @@ def _cost(result: dict[str, Any]) -> Markup | None:
     rows = []
     for key in sorted({**before, **after}, key=lambda key: key == "total"):
         old, new = (number(c.get(key, 0.0)) for c in (before, after))
-        change = f"{'−' if new < old else '+'}{quantity(abs(new - old), 'kEUR')}" if new != old else "0 kEUR"
+        change = "same" if abs(new - old) <= 1e-5 * abs(old) else ("−" if new < old else "+") + _money(abs(new - old))
         shown = change if math.isfinite(new - old) else MISSING
-        rows.append([key.replace("_", " "), quantity(old, "kEUR"), quantity(new, "kEUR"), shown])
+        rows.append([key.replace("_", " "), _money(old), _money(new), shown])
     return table("What the detector costs", ["item", "before", "after", "change"], rows)
 
 
@@ -214,7 +217,7 @@ def _files(run: Any) -> Markup | None:
     for name, title in (("study.yaml", "The study, resolved"), ("detector.yaml", "The detector that was found")):
         try:
             text = run.text(name)
-        except OSError:  # a run that ended early has no result
+        except RunError:  # it did not get that far
             continue
         parts.append(tag("details", tag("summary", f"{title} ({name})"), _copyable(text)))
     return tag("section", tag("h2", "Files"), *parts) if parts else None
@@ -222,6 +225,10 @@ def _files(run: Any) -> Markup | None:
 
 def _copyable(text: str) -> Markup:
     return tag("div", tag("button", "Copy", type="button"), tag("pre", tag("code", text), tabindex=0), class_="copy")
+
+
+def _money(value: float) -> str:
+    return quantity(value, "kEUR", digits=5)
 
 
 def _clock(time: str | None) -> str:

@@ -34,7 +34,11 @@ class View:
     """An evaluated design, as objectives and constraints see it."""
 
     def __init__(
-        self, design: Detector, prices: Prices, tracks: ExpectedTracks, rows: Mapping[Any, tuple[np.ndarray, np.ndarray]]
+        self,
+        design: Detector,
+        prices: Prices,
+        tracks: ExpectedTracks,
+        rows: Mapping[Any, tuple[np.ndarray, np.ndarray]],
     ) -> None:
         self._design, self._tracks, self._rows = design, tracks, rows
         self.cost = cost(design, prices)
@@ -61,7 +65,9 @@ class View:
 
     def with_pitch(self, names: tuple[str, ...]) -> list[Any]:
         """The named elements, or all that have a pitch."""
-        return [e for e in self._design.elements if (e.name in names if names else getattr(e, "pitch", None) is not None)]
+        return [
+            e for e in self._design.elements if (e.name in names if names else getattr(e, "pitch", None) is not None)
+        ]
 
 
 class Evaluator:
@@ -114,9 +120,7 @@ class Evaluator:
 
     def tracks(self, design: Detector) -> ExpectedTracks:
         """Expected tracks of `self.particles`."""
-        return expected_tracks(
-            design, self.particles, self.source.charge, self.physics, self.patterns, self.min_hits
-        )
+        return expected_tracks(design, self.particles, self.source.charge, self.physics, self.patterns, self.min_hits)
 
     def __call__(self, design: Detector, head: None = None, key: jax.Array | None = None) -> Score:
         """Score a design whose numbers are arrays (see `as_arrays`).

@@ -4,10 +4,11 @@ Constraints enter by an augmented Lagrangian (Nocedal and Wright, Numerical Opti
 updated now and then, so that the iterates meet the constraints in the limit, and a few Gauss-Newton steps put the result
 inside them. The best feasible point of each start is kept all along, so a search never returns worse than it started.
 
-All starts run in one batch. Every step is a pure function of the state, which the caller may keep, write down or drop;
-value and gradient are compiled once and serve both optimisers.
+All starts run in one batch. Every step is a pure function of the state; `rounds` strings them together and hands each
+round to the caller, who may write it down or stop. Value and gradient are compiled once and serve both optimisers.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,10 +18,14 @@ from jaxtyping import Array, Float
 from detopt.backend import jax, jnp
 from detopt.search.problem import Point, Problem
 
-__all__ = ["GradientSearcher", "State", "Visit"]
+__all__ = ["GradientSearcher", "Round", "State", "Visit"]
 
 MARGIN = 2e-6  # how far inside the constraints (relative) a design must lie, so that rounding cannot push it out
 ADAM_PENALTY, LBFGS_PENALTY = 10.0, 100.0
+ROUND = 25  # Adam steps that are handed over together
+LBFGS_ITERATIONS = 40  # in a round
+LBFGS_ROUNDS = 20  # at most
+TOLERANCE = 1e-6  # stop when two rounds of L-BFGS improve the best loss by less
 _MULTIPLIER_STEPS = 10  # Adam steps between two updates of the multipliers
 _HALVINGS = 12  # of a step of L-BFGS that does not go down enough
 _SUFFICIENT = 1e-4  # Armijo's fraction of the slope
@@ -43,6 +48,15 @@ class Visit(NamedTuple):
     u: Float[Array, "starts n"]
     point: Point
     best_loss: Float[Array, " starts"]
+
+
+class Round(NamedTuple):
+    """Some steps, and the state after them; `stopped` says why the search ended in the last round."""
+
+    phase: str
+    visits: list[Visit]
+    state: State
+    stopped: str | None
 
 
 class Slope(NamedTuple):
@@ -80,6 +94,7 @@ class GradientSearcher:
 
         self._slope, self._slope_v = slope, slope_in_v
         self._constraints = jax.jit(jax.vmap(jax.jacrev(constraints, has_aux=True)))
+        self.steps = steps
         schedule = optax.cosine_decay_schedule(learning_rate, steps, alpha=0.02)
         self._adam = optax.adam(schedule, b1=0.9, b2=0.99)
         self._lbfgs = optax.scale_by_lbfgs(memory_size=20)
@@ -103,6 +118,31 @@ class GradientSearcher:
             steps=0,
         )
 
+    def rounds(self, starts: Float[Array, "starts n"]) -> Iterator[Round]:
+        """The whole search: Adam for the given number of steps, then L-BFGS until it converges."""
+        state = self.init(starts)
+        while state.steps < self.steps:
+            visits = []
+            for _ in range(min(ROUND, self.steps - state.steps)):
+                state, visit = self.adam_step(state)
+                visits.append(visit)
+            yield Round("adam", visits, state, None)
+        # L-BFGS starts from the best point where there is one.
+        feasible = jnp.isfinite(state.best_loss)
+        state = state._replace(u=jnp.where(feasible[:, None], state.best_u, state.u))
+        best = [float(jnp.min(state.best_loss))]
+        for i in range(LBFGS_ROUNDS):
+            state, visit = self.lbfgs_round(state)
+            best.append(float(jnp.min(state.best_loss)))
+            stopped = None
+            if len(best) > 3 and np.isfinite(best[-1]) and best[-3] - best[-1] < TOLERANCE:
+                stopped = f"converged: two rounds of L-BFGS improved the best loss by less than {TOLERANCE:g}"
+            elif i == LBFGS_ROUNDS - 1:
+                stopped = f"after {self.steps} Adam steps and {LBFGS_ROUNDS} rounds of L-BFGS, the most allowed"
+            yield Round("lbfgs", [visit], state, stopped)
+            if stopped:
+                return
+
     def adam_step(self, state: State) -> tuple[State, Visit]:
         """Score the batch where it stands, and move it one step."""
         slope = self.slope(state.u, state.multipliers, ADAM_PENALTY)
@@ -119,7 +159,7 @@ class GradientSearcher:
         )
         return moved, Visit(state.u, slope.point, moved.best_loss)
 
-    def lbfgs_round(self, state: State, iterations: int) -> tuple[State, Visit]:
+    def lbfgs_round(self, state: State) -> tuple[State, Visit]:
         """Converge on the Lagrangian at fixed multipliers, then update them and step inside the constraints.
 
         Works in u = sin^2(v): the box is closed, and an optimum on its border is an ordinary minimum in v.
@@ -128,7 +168,7 @@ class GradientSearcher:
         v = jnp.arcsin(jnp.sqrt(jnp.clip(state.u, 1e-5, 1 - 1e-5)))
         optimiser = self._lbfgs_init(v)
         slope = self._slope_in_v(v, state.multipliers)
-        for _ in range(iterations):
+        for _ in range(LBFGS_ITERATIONS):
             step, optimiser = self._lbfgs_update(slope.gradient, optimiser, v)
             direction, length, expected = _downhill(step, slope.gradient)
             new, below = self._line_search(v, direction, length, expected, slope, state.multipliers)

@@ -47,10 +47,14 @@ class Problem:
         self._weights = np.array([float(w) for w in weights.values()])
         self._reference = np.asarray(reference, float)
 
+    def loss(self, values: Float[Array, " some"], rows: Any = slice(None)) -> Float[Array, ""]:
+        """The loss of objective values; `rows` says which objectives, where not all of them are given."""
+        return jnp.sum(self._signs[rows] * self._weights[rows] * jnp.log(values / self._reference[rows]))
+
     def __call__(self, u: Float[Array, " n"]) -> Point:
         """Score the design at u."""
         score = self.score(u)
-        loss = jnp.sum(self._signs * self._weights * jnp.log(score.values / self._reference))
+        loss = self.loss(score.values)
         total = score.costs[-1] if score.cost_names else jnp.zeros_like(loss)
         return Point(loss, score.excess, score.values, total)
 

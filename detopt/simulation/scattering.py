@@ -14,7 +14,9 @@ def beta(momentum: Float[Array, ""], mass: float = MUON_MASS) -> Float[Array, ""
     return momentum / jnp.sqrt(momentum**2 + mass**2)
 
 
-def highland(thickness: Float[Array, " n"], momentum: Float[Array, ""], velocity: Float[Array, ""]) -> Float[Array, " n"]:
+def highland(
+    thickness: Float[Array, " n"], momentum: Float[Array, ""], velocity: Float[Array, ""]
+) -> Float[Array, " n"]:
     """Width of the projected scattering angle in rad.
 
     theta_0 = 13.6 MeV / (beta p) sqrt(x/X0) [1 + 0.038 ln(x / (X0 beta^2))], PDG eq. 34.16 (Lynch and Dahl, NIM B 58

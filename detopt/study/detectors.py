@@ -110,7 +110,9 @@ def _read_elements(data: Any, frame: Any, document: Document, place: Place, free
         name = entry.get("name")
         if isinstance(name, str):
             if not _NAME.fullmatch(name) or name == "field":
-                document.fault((*at, "name"), f"name {name!r} must be a word of letters, digits, _ and -, and not 'field'")
+                document.fault(
+                    (*at, "name"), f"name {name!r} must be a word of letters, digits, _ and -, and not 'field'"
+                )
             if name in seen:
                 document.fault((*at, "name"), f"name {name!r} is taken by element {seen[name] + 1} already")
             seen.setdefault(name, i)

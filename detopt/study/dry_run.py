@@ -29,7 +29,14 @@ def dry_run(study: Study) -> dict[str, Any]:
     return {
         "score": score_as_dict(study, first, study.detector),
         "variables": [
-            {"name": v.name, "initial": v.init, "lower": v.lower, "upper": v.upper, "unit": v.unit, "estimator": "pathwise"}
+            {
+                "name": v.name,
+                "initial": v.init,
+                "lower": v.lower,
+                "upper": v.upper,
+                "unit": v.unit,
+                "estimator": "pathwise",
+            }
             for v in study.space.variables
         ],
         "seconds_per_score": seconds,

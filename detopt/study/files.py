@@ -66,5 +66,7 @@ def load_kind(path: Path, kind: str) -> Any:
     path = locate(path)
     seen = kind_of(Document(path).data)
     if seen not in (kind, None):
-        raise BadInput([Fault(str(path), 1, 1, "", f"is {'an' if seen == 'objective' else 'a'} {seen}; a {kind} is needed")])
+        raise BadInput(
+            [Fault(str(path), 1, 1, "", f"is {'an' if seen == 'objective' else 'a'} {seen}; a {kind} is needed")]
+        )
     return load_file(path)

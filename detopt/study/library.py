@@ -11,7 +11,11 @@ def shipped() -> Path:
     package = Path(__file__).resolve().parents[1]
     checkout = package.parent
     # An editable checkout comes first, or a frozen copy would answer.
-    return checkout if (checkout / "pyproject.toml").exists() and (checkout / "detectors").is_dir() else package / "library"
+    return (
+        checkout
+        if (checkout / "pyproject.toml").exists() and (checkout / "detectors").is_dir()
+        else package / "library"
+    )
 
 
 def shipped_files(kind: str) -> list[Path]:

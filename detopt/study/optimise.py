@@ -18,21 +18,19 @@ from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
 from detopt.runs import Run, new_run
-from detopt.search.gradient import LBFGS_PENALTY, GradientSearcher, State, Visit
+from detopt.scoring.evaluate import Evaluator
+from detopt.search.gradient import LBFGS_PENALTY, LBFGS_ROUNDS, GradientSearcher, State, Visit
 from detopt.search.problem import Problem, random_starts
 from detopt.study.detectors import open_detector
 from detopt.study.evaluate import array_space, check_edges, make_evaluator, score_as_dict
 from detopt.study.faults import BadInput, Fault
+from detopt.study.placement import grid_start, radius_groups
 from detopt.study.resolution import resolution_table
 from detopt.study.studies import Study
 from detopt.study.write import detector_with, inline_detector, resolved_study
 
 __all__ = ["Infeasible", "Progress", "optimise_study"]
 
-ROUND = 25  # Adam steps between two looks at the clock and two writes of the history
-LBFGS_ITERATIONS = 40  # in a round
-LBFGS_ROUNDS = 20  # at most
-TOLERANCE = 1e-6  # stop when a round of L-BFGS improves the best loss by less
 CURVE_MOMENTA = np.geomspace(0.2, 200, 40)
 AT_BOUND = 1e-3  # of the range
 
@@ -103,7 +101,7 @@ def optimise_study(
         weights={n: t.weight for n, t in study.objectives.items()},
         reference=np.asarray(initial.values),
     )
-    search = _Search(study, problem, run, progress, None if time_limit is None else started + time_limit)
+    search = _Search(study, evaluate, problem, run, progress, None if time_limit is None else started + time_limit)
     best, stopped = search.run()
 
     values = {n: float(v) for n, v in study.space.values(best.tolist()).items()}
@@ -146,54 +144,37 @@ class _Search:
     def __init__(
         self,
         study: Study,
+        evaluate: Evaluator,
         problem: Problem,
         run: Run,
         progress: Callable[[Progress], None] | None,
         deadline: float | None,
     ) -> None:
-        self.study, self.problem, self.folder = study, problem, run
+        self.study, self.evaluate, self.problem, self.folder = study, evaluate, problem, run
         self.progress, self.deadline = progress, deadline
         self.searcher = GradientSearcher(problem, study.search.learning_rate, study.search.steps)
         self.rows: list[dict[str, np.ndarray]] = []
         self.steps = 0
 
     def starts(self) -> np.ndarray:
-        """The initial design first, then random ones."""
-        space = self.study.space
-        groups: dict[tuple, list[int]] = {}
-        for i, v in enumerate(space.variables):
-            if v.name.endswith((".radius", ".z")):
-                groups.setdefault((v.lower, v.upper), []).append(i)
-        seed = [self.study.seed, *b"search"]
-        drawn = random_starts(seed, self.study.search.restarts, list(groups.values()), len(space))
-        return np.concatenate([np.array([space.init]), drawn])
+        """The initial design first, then random ones, then the one from weights on a grid."""
+        space, search = self.study.space, self.study.search
+        drawn = random_starts([self.study.seed, *b"search"], search.restarts, radius_groups(space), len(space))
+        starts = [np.array(space.init), *drawn]
+        if search.placement == "grid":
+            starts.append(grid_start(self.evaluate, space, self.problem))
+        return np.stack(starts)
 
     def run(self) -> tuple[np.ndarray, str]:
         """The best design and why the search stopped."""
-        total = self.study.search.steps
-        state = self.searcher.init(jnp.asarray(self.starts()))
-        stopped = f"after {total} Adam steps and {LBFGS_ROUNDS} rounds of L-BFGS, the most allowed"
-        while state.steps < total and not self._late():
-            visits = []
-            for _ in range(min(ROUND, total - state.steps)):
-                state, visit = self.searcher.adam_step(state)
-                visits.append(visit)
-            self._record(visits, "adam", total + LBFGS_ROUNDS)
-        # L-BFGS starts from the best point where there is one.
-        feasible = jnp.isfinite(state.best_loss)
-        state = state._replace(u=jnp.where(feasible[:, None], state.best_u, state.u))
-        best = [float(jnp.min(state.best_loss))]
-        for _ in range(LBFGS_ROUNDS):
-            if self._late():
-                stopped = "at the time limit"
+        total = self.study.search.steps + LBFGS_ROUNDS
+        stopped = "at the time limit"
+        for round_ in self.searcher.rounds(jnp.asarray(self.starts())):
+            self._record(round_.visits, round_.phase, total)
+            stopped = round_.stopped or stopped
+            if self.deadline is not None and time.monotonic() > self.deadline:
                 break
-            state, visit = self.searcher.lbfgs_round(state, LBFGS_ITERATIONS)
-            self._record([visit], "lbfgs", total + LBFGS_ROUNDS)
-            best.append(float(jnp.min(state.best_loss)))
-            if len(best) > 3 and math.isfinite(best[-1]) and best[-3] - best[-1] < TOLERANCE:
-                stopped = f"converged: two rounds of L-BFGS improved the best loss by less than {TOLERANCE:g}"
-                break
-        return self._choose(state), stopped
+        return self._choose(round_.state), stopped
 
     def _choose(self, state: State) -> np.ndarray:
         losses = np.asarray(state.best_loss)
@@ -211,9 +192,6 @@ class _Search:
     def row_names(self) -> tuple[str, ...]:
         """The constraint that each row of the excess belongs to."""
         return jax.eval_shape(self.problem.score, jnp.asarray(self.study.space.init)).constraint_names
-
-    def _late(self) -> bool:
-        return self.deadline is not None and time.monotonic() > self.deadline
 
     def _record(self, visits: list[Visit], phase: str, total: int) -> None:
         """Append some steps to the history, and write it down."""
@@ -237,7 +215,9 @@ class _Search:
         self.folder.write_history({name: np.concatenate([r[name] for r in self.rows]) for name in self.rows[0]})
         if self.progress is not None:
             last = best[-1]
-            self.progress(Progress(self.steps, total, phase, float(last.min()) if np.isfinite(last).any() else math.nan))
+            self.progress(
+                Progress(self.steps, total, phase, float(last.min()) if np.isfinite(last).any() else math.nan)
+            )
 
 
 # -- what the folder holds -------------------------------------------------------------------------------------------------

@@ -75,7 +75,9 @@ def read_free(value: dict[str, Any], unit: str, declared: Quantity | None, *insi
     return Free(start, (low, high), split_quantity(bounds[0])[1])
 
 
-def _quantity(value: Any, info: ValidationInfo, declared: Quantity, axes: tuple[str, ...], aliases: dict[str, str]) -> Any:
+def _quantity(
+    value: Any, info: ValidationInfo, declared: Quantity, axes: tuple[str, ...], aliases: dict[str, str]
+) -> Any:
     unit = declared.unit
     if unit == "of":  # the unit of a limit follows what it limits
         unit = UNITS.get(info.data.get("of", ""), "")
@@ -180,7 +182,10 @@ def model(cls: type) -> type[BaseModel]:
         required = field.default is dataclasses.MISSING
         if field.name in declared:
             check = functools.partial(
-                _quantity, declared=declared[field.name], axes=getattr(cls, "axes", ()), aliases=getattr(cls, "aliases", {})
+                _quantity,
+                declared=declared[field.name],
+                axes=getattr(cls, "axes", ()),
+                aliases=getattr(cls, "aliases", {}),
             )
         elif typing.get_origin(hints[field.name]) is Literal:
             check = functools.partial(_one_of, options=typing.get_args(hints[field.name]))
@@ -192,7 +197,9 @@ def model(cls: type) -> type[BaseModel]:
     return create_model(cls.__name__, __config__=ConfigDict(extra="forbid", frozen=True), **fields)
 
 
-def read(cls: type, data: Any, document: Document, place: Place, skip: tuple[str, ...] = ("type",)) -> dict[str, Any] | None:
+def read(
+    cls: type, data: Any, document: Document, place: Place, skip: tuple[str, ...] = ("type",)
+) -> dict[str, Any] | None:
     """Check a mapping against a declared dataclass; faults go to the document.
 
     Returns:
@@ -214,7 +221,9 @@ def read(cls: type, data: Any, document: Document, place: Place, skip: tuple[str
 def _note(entry: Any, known: list[str], document: Document, place: Place) -> None:
     name = entry["loc"][0]
     if entry["type"] == "extra_forbidden":
-        document.fault((*place, name), f"unknown key {name!r}{near(name, known) or '; known: ' + ', '.join(known)}", key=True)
+        document.fault(
+            (*place, name), f"unknown key {name!r}{near(name, known) or '; known: ' + ', '.join(known)}", key=True
+        )
     elif entry["type"] == "missing":
         document.fault((*place, name), f"{name} is missing")
     else:
@@ -223,7 +232,9 @@ def _note(entry: Any, known: list[str], document: Document, place: Place) -> Non
         document.fault((*place, name, *inside), f"{name}{axis} {entry['ctx']['message']}")
 
 
-def read_file(cls: type, data: Any, document: Document, place: Place, skip: tuple[str, ...] = ()) -> dict[str, Any] | None:
+def read_file(
+    cls: type, data: Any, document: Document, place: Place, skip: tuple[str, ...] = ()
+) -> dict[str, Any] | None:
     """Like `read`, for what stands at the top of a file: it says which schema it follows."""
     if isinstance(data, dict) and data.get("schema") != "1":
         if "schema" in data:
@@ -246,6 +257,8 @@ def read_choice(
         if word is None:
             document.fault(place, f"type is missing: {' | '.join(kinds)}")
         else:
-            document.fault((*place, "type"), f"unknown {what} type {word!r}{near(word, kinds)}; known: {', '.join(kinds)}")
+            document.fault(
+                (*place, "type"), f"unknown {what} type {word!r}{near(word, kinds)}; known: {', '.join(kinds)}"
+            )
         return None
     return kinds[word], read(kinds[word], data, document, place)

@@ -236,7 +236,9 @@ class _Reader:
             if isinstance(entry, str) and section == "objectives":
                 path = find(entry, "objectives", self.document.path.parent)
                 if path is None:
-                    self.fault(place, f"no objective {entry!r} beside this file, in a folder above it, or in the library")
+                    self.fault(
+                        place, f"no objective {entry!r} beside this file, in a folder above it, or in the library"
+                    )
                     continue
                 document, place = Document(path), ()
                 self.documents.append(document)
@@ -252,7 +254,9 @@ class _Reader:
         return None if fields is None else cls(**fields)
 
     def _search(self, data: Any) -> GradientSearch | None:
-        chosen = read_choice(SEARCHES, {"type": "gradient"} if data is None else data, self.document, ("search",), "search")
+        chosen = read_choice(
+            SEARCHES, {"type": "gradient"} if data is None else data, self.document, ("search",), "search"
+        )
         if chosen is None or chosen[1] is None:
             return None
         search = chosen[0](**chosen[1])
@@ -381,7 +385,9 @@ def check_meaning(study: Study, fault: Callable[..., None], notes: list[str]) ->
     """Rules across sections, and limits that no design within the bounds can meet. Floats only, no JAX."""
     detector = study.detector
     if detector.frame != "barrel":
-        fault(("detector",), f"mode: expected handles frame: barrel in this version; {detector.name} is {detector.frame}")
+        fault(
+            ("detector",), f"mode: expected handles frame: barrel in this version; {detector.name} is {detector.frame}"
+        )
         return
     sensors = detector.sensors()
     needed = 2 if detector.field is None else 3
@@ -420,7 +426,10 @@ def _check_terms(study: Study, fault: Callable[..., None], notes: list[str]) -> 
             if of == "pt" and fieldless:
                 fault((section, name, "of"), "pt cannot be measured without a magnetic field")
             if of in ("z0", "theta") and second_axis < 2:
-                fault((section, name, "of"), f"{of} needs two layers that measure their second axis; there are {second_axis}")
+                fault(
+                    (section, name, "of"),
+                    f"{of} needs two layers that measure their second axis; there are {second_axis}",
+                )
             if getattr(term, "elements", None):
                 for word in term.elements:
                     if word not in _names(detector):
@@ -467,7 +476,11 @@ def _check_floor(study: Study, fault: Callable[..., None]) -> None:
         if type(term) is CONSTRAINTS["minimum_gap"]:
             _check_gaps(study, name, term.min, fault)
         if type(term) is CONSTRAINTS["material_floor"]:
-            elements = [e for e in study.detector.elements if (e.name in term.elements if term.elements else getattr(e, "pitch", None))]
+            elements = [
+                e
+                for e in study.detector.elements
+                if (e.name in term.elements if term.elements else getattr(e, "pitch", None))
+            ]
             for element in elements:
 
                 def excess(design: Detector, name: str = element.name) -> float:
@@ -475,7 +488,9 @@ def _check_floor(study: Study, fault: Callable[..., None]) -> None:
                     return term.floor(part) - part.radiation_thickness
 
                 if excess(_corner(study, excess)) > 0:
-                    fault(("constraints", name), f"{element.name} lies below the material floor within all of its bounds")
+                    fault(
+                        ("constraints", name), f"{element.name} lies below the material floor within all of its bounds"
+                    )
 
 
 def _check_gaps(study: Study, name: str, gap: float, fault: Callable[..., None]) -> None:

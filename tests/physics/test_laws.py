@@ -13,7 +13,7 @@ from detopt.detector.elements import BarrelLayer, Disk
 from .tracks import ALL, STRAIGHT, covariances
 
 # The same barrels on every run.
-any_barrel = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+any_barrel = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 
 layers = st.builds(
     lambda radius, x_over_X0, rphi, z, sensitive: BarrelLayer(

@@ -41,7 +41,7 @@ def _filled(layers):
         values = np.asarray(values)
         out = np.full((CYLINDERS + DISKS, *values.shape[1:]), float(value))
         out[place] = values
-        return out
+        return jnp.asarray(out)
 
     filled = Surfaces(
         names=("",) * (CYLINDERS + DISKS),

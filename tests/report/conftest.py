@@ -4,7 +4,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from sample_run import history, sample_result, stand_in
+
+from .sample_run import history, sample_result, stand_in
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def score(d0: float, pt: float, cost: dict[str, float]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def history(steps: int = 200, restarts: int = 4) -> pa.Table:
+def history(steps: int = 200, restarts: int = 3) -> pa.Table:
     rng = np.random.default_rng(3)
     rows: list[dict[str, Any]] = []
     for restart in range(restarts):

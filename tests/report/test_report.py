@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sample_run import RADII, STUDY, curves, history, layout, sample_result, score, stand_in, variable
 
 from detopt.report import draw_detector, draw_layout, write_report
 from detopt.report.drawing import spread
@@ -17,6 +16,9 @@ from detopt.report.figures import FIGURES, convergence, resolution, variables
 from detopt.report.markup import tag
 from detopt.report.style import svg
 from detopt.report.text import percent, quantity, unit
+from detopt.runs import Run
+
+from .sample_run import RADII, STUDY, curves, history, layout, sample_result, score, stand_in, variable
 
 VOID = {"meta", "link", "br", "img"}
 
@@ -133,10 +135,12 @@ def test_empty_run(tmp_path: Path) -> None:
     result = sample_result() | {"variables": [], "layouts": {}, "curves": {"initial": [], "final": []}}
     result["initial"]["cost"] = result["final"]["cost"] = {}
     run = stand_in(tmp_path, result, history(0))
-    run.text = lambda name: (tmp_path / name).read_text()
+    (tmp_path / "manifest.json").write_text("{}")
+    run.text = Run(tmp_path).text  # there is no such file
     text = Page(write_report(run).read_text(encoding="utf-8")).text
     assert "This run holds no history." in text
     assert "Design variables" not in text
+    assert "study.yaml)" not in text
     assert not (tmp_path / "figures").exists()
 
 
