@@ -112,11 +112,11 @@ def _score_tables(before: dict[str, Any], after: dict[str, Any] | None) -> None:
     for name, entry in before["constraints"].items():
         states = [entry] if after is None else [entry, after["constraints"][name]]
         rows.append([f"{name}: {entry['title']}", *(_met(s) for s in states), *([""] if after else [])])
-    if before["cost"]:
+    if len(before["cost"]) > 1:  # there are prices
         row = ["total cost", f"{before['cost']['total']:.1f} kEUR"]
         if after is not None:
-            change = after["cost"]["total"] / before["cost"]["total"] - 1 if before["cost"]["total"] else 0.0
-            row += [f"{after['cost']['total']:.1f} kEUR", f"{100 * change:+.1f} %"]
+            ratio = after["cost"]["total"] / before["cost"]["total"] if before["cost"]["total"] else 1.0
+            row += [f"{after['cost']['total']:.1f} kEUR", f"{100 * (ratio - 1):+.1f} %"]
         rows.append(row)
     _table("", ["", "score"] if after is None else ["", "before", "after", "change"], rows)
 
@@ -383,7 +383,7 @@ def runs(
     """List the runs below a folder."""
     from detopt.runs import list_runs
 
-    entries = []
+    entries: list[dict[str, Any]] = []
     for run in list_runs(folder):
         manifest = run.manifest
         result = run.result if run.finished else {}

@@ -88,7 +88,7 @@ BGO G4_BGO | 7.13 | O:0.154126 Bi:0.671054 Ge:0.17482
 glass borosilicate_glass_pyrex G4_Pyrex_Glass | 2.23 | B:0.040061 O:0.539564 Na:0.028191 Al:0.011644 K:0.003321 Si:0.37722
 bakelite G4_BAKELITE | 1.25 | H:0.057441 C:0.774591 O:0.167968
 silica_aerogel SilicaAerogel_PDG | 0.2 | Si:0.453451 O:0.543192 H:0.003357
-""")
+""")  # noqa: E501
 
 
 def material(name: str) -> Material:

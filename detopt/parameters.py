@@ -9,7 +9,6 @@ one line. Nothing here needs JAX: the arithmetic works on floats and on traced a
 """
 
 import dataclasses
-import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -50,7 +49,6 @@ def quantity(unit: str, *, doc: str, default: Any = _REQUIRED, **limits: Any) ->
     return dataclasses.field(default=default, metadata=metadata)
 
 
-@functools.cache
 def quantities(cls: type) -> dict[str, Quantity]:
     """The declared numbers of an element class by field name."""
     return {f.name: f.metadata["quantity"] for f in dataclasses.fields(cls) if "quantity" in f.metadata}

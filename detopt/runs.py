@@ -7,7 +7,7 @@ report.html; DESIGN of each file: `Run`.
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,13 +100,13 @@ class Run:
         """Write a text file."""
         write_atomically(self.folder / name, text.encode())
 
-    def write_history(self, columns: dict[str, Sequence[Any]]) -> None:
+    def write_history(self, columns: Mapping[str, Any]) -> None:
         """Write the whole history; the old one stands until the new one is complete."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         sink = pa.BufferOutputStream()
-        pq.write_table(pa.table(columns), sink)
+        pq.write_table(pa.table(dict(columns)), sink)
         write_atomically(self.folder / "history.parquet", sink.getvalue().to_pybytes())
 
 

@@ -129,8 +129,9 @@ def parse_quantity(text: str, unit: str) -> float:
     value, symbol = split_quantity(text)
     if not symbol:
         if any(expected.exponents):
+            bare = text.strip()
             raise UnitError(
-                f"needs a unit of {expected.dimension}, got the bare number {text.strip()} (say, {text.strip()} {_example(expected)})"
+                f"needs a unit of {expected.dimension}, got the bare number {bare} (say, {bare} {_example(expected)})"
             )
         return value
     seen = parse_unit(symbol)

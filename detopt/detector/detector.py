@@ -73,7 +73,7 @@ class Detector:
 
         return draw_detector(self, path)
 
-    def resolution(self, momentum: Any, theta: Any = None) -> list[dict[str, float]]:
+    def resolution(self, momentum: Any, theta: Any = None) -> list[dict[str, float | None]]:
         """Track resolutions of muons, all hits assumed: one row for each momentum (GeV) and polar angle (rad)."""
         from detopt.study.resolution import resolution_table
 

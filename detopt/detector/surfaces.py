@@ -27,7 +27,7 @@ class Surfaces(eqx.Module):
     @property
     def sensitive(self) -> np.ndarray:
         """Which surfaces measure anything; known before any number is."""
-        return np.asarray(self.measured).any(axis=1)
+        return np.asarray([first or second for first, second in self.measured])
 
 
 def as_arrays(detector: Detector, dtype: jnp.dtype = jnp.float64) -> Detector:
@@ -45,14 +45,8 @@ def surfaces(detector: Detector) -> Surfaces:
     def stack(values: list) -> Array:
         return jnp.stack([jnp.asarray(v, dtype) for v in values])
 
-    measured = tuple(
-        (False, False) if s.resolution is None else (s.resolution[0] is not None, s.resolution[1] is not None)
-        for s in listed
-    )
-    weight = [
-        stack([0.0 if not m else 1 / s.resolution[axis] ** 2 for axis, m in enumerate(flags)])
-        for s, flags in zip(listed, measured, strict=True)
-    ]
+    resolutions = [s.resolution or (None, None) for s in listed]
+    weight = [stack([0.0 if r is None else 1 / r**2 for r in pair]) for pair in resolutions]
     return Surfaces(
         names=tuple(s.name for s in listed),
         cylinder=tuple(s.kind == "cylinder" for s in listed),
@@ -62,5 +56,5 @@ def surfaces(detector: Detector) -> Surfaces:
         x_over_X0=stack([s.x_over_X0 for s in listed]),
         weight=jnp.stack(weight),
         efficiency=stack([s.efficiency for s in listed]),
-        measured=measured,
+        measured=tuple((first is not None, second is not None) for first, second in resolutions),
     )

@@ -1,6 +1,6 @@
 """What a track fit is expected to achieve, without sampling: variances summed over hit patterns."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Bool, Float
@@ -90,7 +90,7 @@ def _bending(
     return kappa, jnp.zeros_like(kappa) if physics.bending == "parabola" else kappa, cot_theta
 
 
-def _is_transverse(theta: Array | np.ndarray) -> Array | np.ndarray:
+def _is_transverse(theta: Any) -> Any:
     return abs(theta - np.pi / 2) < 1e-12
 
 

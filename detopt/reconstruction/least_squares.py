@@ -6,6 +6,8 @@ filter that walks from the outside in (Wolin and Ho, NIM A 329 (1993) 493; Billo
 information, a scattering surface blurs what was gathered beyond it.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -17,7 +19,7 @@ __all__ = ["invert", "track_covariance"]
 # Small matrices are lists of scalars here. Under vmap each scalar is one long array, so that all arithmetic vectorises;
 # batched 5 x 5 matrix products are ten times slower on a CPU, and two independent batched LAPACK calls of 1 000 or more in
 # one jit can hang on two cores (jaxlib 0.10.2).
-Matrix = list[list[Array]]
+Matrix = list[list[Any]]
 
 
 def invert(matrix: Matrix) -> Matrix:

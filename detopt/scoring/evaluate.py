@@ -37,7 +37,7 @@ class View:
         self,
         design: Detector,
         prices: Prices,
-        tracks: ExpectedTracks,
+        tracks: ExpectedTracks | None,
         rows: Mapping[Any, tuple[np.ndarray, np.ndarray]],
     ) -> None:
         self._design, self._tracks, self._rows = design, tracks, rows
@@ -46,6 +46,7 @@ class View:
 
     def nodes(self, term: Any) -> Nodes:
         """The particles that a term averages over."""
+        assert self._tracks is not None
         index, weight = self._rows[(term.momentum, term.theta)]
         tracks = ExpectedTracks(*(column[index] for column in self._tracks))
         return Nodes(weight, tracks.efficiency, tracks)

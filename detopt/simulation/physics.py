@@ -1,7 +1,7 @@
 """Which effects a study switches on. The defaults are the truth as detopt knows it; the rest is for comparisons."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 __all__ = ["Physics"]
 

@@ -130,7 +130,9 @@ def _build(chosen: tuple[type, dict[str, Any] | None] | None, name: Any, place: 
     """The element with initial values; its free numbers are added to `frees`."""
     if chosen is None or chosen[1] is None:
         return None
-    cls, fields = chosen
+    cls: Any = chosen[0]
+    fields = chosen[1]
+    assert fields is not None
     values = dict(fields)
     for field in quantities(cls):
         value = values[field]
@@ -148,7 +150,7 @@ def _build(chosen: tuple[type, dict[str, Any] | None] | None, name: Any, place: 
     return cls(**values)
 
 
-def _check_element(cls: type, entry: dict[str, Any], frame: Any, document: Document, place: Place) -> None:
+def _check_element(cls: Any, entry: dict[str, Any], frame: Any, document: Document, place: Place) -> None:
     """Cross-field rules, on what was written: they hold also where another field is wrong."""
     if frame in ("barrel", "beamline", "portal") and frame not in cls.frames:
         document.fault((*place, "type"), f"{entry['type']} goes with frame: {' or '.join(cls.frames)}, not {frame}")

@@ -43,12 +43,9 @@ class Document:
     def fault(self, place: Place, message: str, *, key: bool = False) -> None:
         """Note a fault at a place (or at its key); a place that is not in the file falls back to its parent."""
         marks = self._keys if key else self._marks
-        position: tuple[int, int] | tuple[None, None] = (None, None)
-        for end in range(len(place), -1, -1):
-            if place[:end] in marks:
-                position = marks[place[:end]]
-                break
-        self.faults.append(Fault(self.file, *position, self.where(place), message))
+        known = (place[:end] for end in range(len(place), -1, -1) if place[:end] in marks)
+        line, column = marks.get(next(known, ()), (None, None))
+        self.faults.append(Fault(self.file, line, column, self.where(place), message))
 
     def where(self, place: Place) -> str:
         """A place in words: an element goes by its name. ("elements", 3, "pitch") -> "L3"."""

@@ -81,9 +81,9 @@ def optimise_study(
         raise BadInput([Fault(str(study.path), None, None, "variables", message)])
     started = time.monotonic()
     check_edges(study)
-    run = new_run(study.name, manifest := _manifest(study, command), out)
+    run = new_run(study.name, _manifest(study, command), out)
     manifest = run.manifest
-    detector_text, study_text = _write_inputs(run, study)
+    detector_text = _write_inputs(run, study)
 
     evaluate = make_evaluator(study)
     score = jax.jit(evaluate)
@@ -153,7 +153,7 @@ class _Search:
         self.study, self.evaluate, self.problem, self.folder = study, evaluate, problem, run
         self.progress, self.deadline = progress, deadline
         self.searcher = GradientSearcher(problem, study.search.learning_rate, study.search.steps)
-        self.rows: list[dict[str, np.ndarray]] = []
+        self.rows: list[dict[str, Any]] = []
         self.steps = 0
 
     def starts(self) -> np.ndarray:
@@ -198,7 +198,7 @@ class _Search:
         steps, starts = len(visits), len(visits[0].u)
         u, point, best = jax.tree.map(lambda *each: np.stack(each), *visits)
         violation = point.excess.max(axis=-1) if point.excess.shape[-1] else np.full((steps, starts), -np.inf)
-        columns = {
+        columns: dict[str, Any] = {
             "step": np.broadcast_to(self.steps + np.arange(steps)[:, None], (steps, starts)),
             "restart": np.broadcast_to(np.arange(starts), (steps, starts)),
             "phase": np.full((steps, starts), phase),
@@ -252,8 +252,8 @@ def _commit() -> str | None:
     return answer.stdout.strip()
 
 
-def _write_inputs(run: Run, study: Study) -> tuple[str, str]:
-    """study.yaml with everything in it; returns the texts of the detector and of the study."""
+def _write_inputs(run: Run, study: Study) -> str:
+    """study.yaml with everything in it; returns the text of the detector."""
     study_text = study.path.read_text(encoding="utf-8-sig")
     if study.detector_path is None:
         detector_text = inline_detector(study_text)
@@ -261,7 +261,7 @@ def _write_inputs(run: Run, study: Study) -> tuple[str, str]:
         detector_text = study.detector_path.read_text(encoding="utf-8-sig")
     objectives = {name: path.read_text(encoding="utf-8-sig") for name, path in study.objective_paths.items()}
     run.write_text("study.yaml", resolved_study(study_text, detector_text, objectives))
-    return detector_text, study_text
+    return detector_text
 
 
 def _variables(study: Study, final: Detector) -> list[dict[str, Any]]:

@@ -180,6 +180,7 @@ def model(cls: type) -> type[BaseModel]:
     fields: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
         required = field.default is dataclasses.MISSING
+        check: Any
         if field.name in declared:
             check = functools.partial(
                 _quantity,

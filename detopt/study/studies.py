@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from detopt.detector.cost import Prices, cost
 from detopt.detector.detector import Detector
 from detopt.parameters import Space, Variable, declaration, get, quantities, quantity
-from detopt.scoring.terms import CONSTRAINTS, OBJECTIVES
+from detopt.scoring.terms import CONSTRAINTS, OBJECTIVES, Budget, Cost, MaterialFloor, MinimumGap
 from detopt.simulation.physics import Physics
 from detopt.simulation.source import SOURCES, Gun
 from detopt.study.detectors import make_variable, read_detector
@@ -398,7 +398,7 @@ def check_meaning(study: Study, fault: Callable[..., None], notes: list[str]) ->
     if study.mode == "expected" and study.document.data.get("audit"):
         notes.append("audit: expected scores are exact, so no events are spent on an audit")
     _check_terms(study, fault, notes)
-    _check_floor(study, fault)
+    _check_limits(study, fault)
     if not any(_is_cost(t) for t in (*study.objectives.values(), *study.constraints.values())):
         return
     if all(getattr(study.prices, item) is None for item in quantities(Prices)):
@@ -413,7 +413,7 @@ def check_meaning(study: Study, fault: Callable[..., None], notes: list[str]) ->
 
 
 def _is_cost(term: Any) -> bool:
-    return type(term) in (OBJECTIVES["cost"], CONSTRAINTS["cost"])
+    return isinstance(term, (Cost, Budget))
 
 
 def _check_terms(study: Study, fault: Callable[..., None], notes: list[str]) -> None:
@@ -452,7 +452,8 @@ def _corner(study: Study, better: Callable[[Detector], float]) -> Detector:
     """The corner of the box where `better` is smallest, each variable on its own (right for monotonic functions)."""
     values = {v.name: v.init for v in study.space.variables}
     for v in study.space.variables:
-        values[v.name] = min((v.lower, v.upper), key=lambda x, n=v.name: better(study.space.at({**values, n: x})))
+        corners = [{**values, v.name: end} for end in (v.lower, v.upper)]
+        values = min(corners, key=lambda corner: better(study.space.at(corner)))
     return study.space.at(values)
 
 
@@ -461,7 +462,7 @@ def _check_budget(study: Study, fault: Callable[..., None]) -> None:
         return cost(design, study.prices)["total"]
 
     for name, term in study.constraints.items():
-        if type(term) is CONSTRAINTS["cost"]:
+        if isinstance(term, Budget):
             least = total(_corner(study, total))
             if least > term.max:
                 fault(
@@ -470,27 +471,24 @@ def _check_budget(study: Study, fault: Callable[..., None]) -> None:
                 )
 
 
-def _check_floor(study: Study, fault: Callable[..., None]) -> None:
+def _check_limits(study: Study, fault: Callable[..., None]) -> None:
     """Gaps and material floors that no design can meet."""
     for name, term in study.constraints.items():
-        if type(term) is CONSTRAINTS["minimum_gap"]:
+        if isinstance(term, MinimumGap):
             _check_gaps(study, name, term.min, fault)
-        if type(term) is CONSTRAINTS["material_floor"]:
-            elements = [
-                e
-                for e in study.detector.elements
-                if (e.name in term.elements if term.elements else getattr(e, "pitch", None))
-            ]
-            for element in elements:
+        elif isinstance(term, MaterialFloor):
+            for element in study.detector.elements:
+                if element.name in term.elements if term.elements else getattr(element, "pitch", None):
+                    _check_floor(study, name, term, element.name, fault)
 
-                def excess(design: Detector, name: str = element.name) -> float:
-                    part = design.part(name)
-                    return term.floor(part) - part.radiation_thickness
 
-                if excess(_corner(study, excess)) > 0:
-                    fault(
-                        ("constraints", name), f"{element.name} lies below the material floor within all of its bounds"
-                    )
+def _check_floor(study: Study, name: str, term: MaterialFloor, element: str, fault: Callable[..., None]) -> None:
+    def excess(design: Detector) -> float:
+        part = design.part(element)
+        return term.floor(part) - part.radiation_thickness
+
+    if excess(_corner(study, excess)) > 0:
+        fault(("constraints", name), f"{element} lies below the material floor within all of its bounds")
 
 
 def _check_gaps(study: Study, name: str, gap: float, fault: Callable[..., None]) -> None:

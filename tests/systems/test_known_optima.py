@@ -1,4 +1,4 @@
-"""Layouts whose optimum is known in closed form: the gradient search finds it from equidistant and from random starts."""
+"""Layouts whose optimum is known in closed form: the gradient search finds it, whatever it starts from."""
 
 import numpy as np
 import pytest
