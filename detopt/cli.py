@@ -360,7 +360,7 @@ def optimise(
         _print_json({"run": str(run.folder), **{k: result[k] for k in keys}})
         return
     _score_tables(result["initial"], result["final"])
-    print(f"{result['stopped']}; {result['seconds']:.0f} s")
+    print(f"The search stopped after {result['steps']} steps and {result['seconds']:.0f} s: {result['stopped']}.")
     print(f"the detector: {run.folder / 'detector.yaml'}\nthe report:   {run.folder / 'report.html'}")
 
 

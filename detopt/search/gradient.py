@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from detopt.backend import jax, jnp
 from detopt.search.problem import Point, Problem
@@ -136,9 +136,9 @@ class GradientSearcher:
             best.append(float(jnp.min(state.best_loss)))
             stopped = None
             if len(best) > 3 and np.isfinite(best[-1]) and best[-3] - best[-1] < TOLERANCE:
-                stopped = f"converged: two rounds of L-BFGS improved the best loss by less than {TOLERANCE:g}"
+                stopped = f"it has converged: two rounds of L-BFGS improved the best loss by less than {TOLERANCE:g}"
             elif i == LBFGS_ROUNDS - 1:
-                stopped = f"after {self.steps} Adam steps and {LBFGS_ROUNDS} rounds of L-BFGS, the most allowed"
+                stopped = f"it has spent its {self.steps} Adam steps and {LBFGS_ROUNDS} rounds of L-BFGS"
             yield Round("lbfgs", [visit], state, stopped)
             if stopped:
                 return
@@ -178,7 +178,7 @@ class GradientSearcher:
         u = jnp.sin(v) ** 2
         state = _keep(state, u, slope.point)
         multipliers = jax.vmap(_pull, (0, 0, None))(slope.point, state.multipliers, LBFGS_PENALTY)
-        inside = self._restore(u)
+        inside = self.inside(u)
         point = self.slope(inside, multipliers, LBFGS_PENALTY).point
         state = _keep(state, inside, point)
         state = state._replace(u=u, multipliers=multipliers, steps=state.steps + 1)
@@ -200,13 +200,19 @@ class GradientSearcher:
                 break
         return best
 
-    def _restore(self, u: Float[Array, "starts n"]) -> Float[Array, "starts n"]:
-        """The nearest points inside the constraints, to first order: Gauss-Newton on those that are violated."""
+    def inside(
+        self, u: Float[Array, "starts n"], free: Bool[Array, "starts n"] | None = None
+    ) -> Float[Array, "starts n"]:
+        """The nearest points inside the constraints, to first order: Gauss-Newton on those that are violated.
+
+        Only variables that are `free` move; all are where it is not given.
+        """
+        free = jnp.ones(u.shape, bool) if free is None else free
         for _ in range(6):
             jacobian, excess = self._constraints(u)
             if bool(jnp.all(excess <= -MARGIN)):
                 break
-            u = _inwards(u, excess, jacobian)
+            u = _inwards(u, free, excess, jacobian)
         return u
 
 
@@ -241,12 +247,12 @@ def _pull(point: Point, multipliers: Array, penalty: Any) -> Array:
 
 @jax.jit
 @jax.vmap
-def _inwards(u: Array, excess: Array, jacobian: Array) -> Array:
+def _inwards(u: Array, free: Array, excess: Array, jacobian: Array) -> Array:
     violated = excess > -MARGIN
     # A variable at a bound that a step would push it through does not take part.
     towards = -jnp.sum(jnp.where(violated[:, None], jacobian, 0.0), axis=0)
     stuck = ((u <= 0) & (towards < 0)) | ((u >= 1) & (towards > 0))
-    rows = jnp.where(violated[:, None] & ~stuck[None, :], jacobian, 0.0)
+    rows = jnp.where(violated[:, None] & (free & ~stuck)[None, :], jacobian, 0.0)
     scale = jnp.sum(rows**2, axis=1)
     gram = rows @ rows.T + jnp.diag(jnp.where(violated, 1e-12 * scale + 1e-30, 1.0))
     return jnp.clip(u - rows.T @ jnp.linalg.solve(gram, jnp.where(violated, excess + 2 * MARGIN, 0.0)), 0.0, 1.0)

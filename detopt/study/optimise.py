@@ -19,7 +19,7 @@ from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
 from detopt.runs import Run, new_run
 from detopt.scoring.evaluate import Evaluator
-from detopt.search.gradient import LBFGS_PENALTY, LBFGS_ROUNDS, GradientSearcher, State, Visit
+from detopt.search.gradient import LBFGS_PENALTY, LBFGS_ROUNDS, TOLERANCE, GradientSearcher, State, Visit
 from detopt.search.problem import Problem, random_starts
 from detopt.study.detectors import open_detector
 from detopt.study.evaluate import array_space, check_edges, make_evaluator, score_as_dict
@@ -27,12 +27,14 @@ from detopt.study.faults import BadInput, Fault
 from detopt.study.placement import grid_start, radius_groups
 from detopt.study.resolution import resolution_table
 from detopt.study.studies import Study
+from detopt.study.tidy import tidier
 from detopt.study.write import detector_with, inline_detector, resolved_study
 
 __all__ = ["Infeasible", "Progress", "optimise_study"]
 
 CURVE_MOMENTA = np.geomspace(0.2, 200, 40)
 AT_BOUND = 1e-3  # of the range
+READABLE = 1e-5  # of loss that may be given for a design with its numbers on their bounds
 
 
 class Infeasible(Exception):
@@ -168,13 +170,27 @@ class _Search:
     def run(self) -> tuple[np.ndarray, str]:
         """The best design and why the search stopped."""
         total = self.study.search.steps + LBFGS_ROUNDS
-        stopped = "at the time limit"
+        stopped = "the time limit was reached"
         for round_ in self.searcher.rounds(jnp.asarray(self.starts())):
             self._record(round_.visits, round_.phase, total)
             stopped = round_.stopped or stopped
             if self.deadline is not None and time.monotonic() > self.deadline:
                 break
-        return self._choose(round_.state), stopped
+        return self._tidy(self._choose(round_.state), round_.state), stopped
+
+    def _tidy(self, u: np.ndarray, state: State) -> np.ndarray:
+        """The most readable form of the design that meets the constraints and scores as well, to 1e-5."""
+        candidates = np.stack([u, *tidier(self.study.space, u)])
+        count, shape = len(candidates), state.u.shape
+        # In the shape that is compiled: as many at a time as there were starts.
+        padded = np.concatenate([candidates, np.repeat(candidates[:1], -count % shape[0], axis=0)])
+        scored: list[tuple] = []
+        for batch in padded.reshape(-1, *shape):
+            moved = self.searcher.inside(jnp.asarray(batch), jnp.asarray((batch > 0) & (batch < 1)))
+            point = self.searcher.slope(moved, state.multipliers, LBFGS_PENALTY).point
+            scored += zip(np.asarray(moved), point.loss, np.asarray(point.excess), strict=True)
+        limit = float(scored[0][1]) + READABLE
+        return [row for row, loss, excess in scored[:count] if loss <= limit and (excess <= 0).all()][-1]
 
     def _choose(self, state: State) -> np.ndarray:
         losses = np.asarray(state.best_loss)

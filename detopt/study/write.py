@@ -18,7 +18,7 @@ DIGITS = 7  # of the numbers written: 0.1 nm in a millimetre, and short enough t
 
 def _yaml() -> YAML:
     yaml = YAML(typ="rt", pure=True)
-    yaml.width = 160
+    yaml.width = 1000  # lines stay as they are
     yaml.preserve_quotes = True
     return yaml
 
