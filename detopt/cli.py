@@ -2,6 +2,7 @@
 
 import json
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -257,6 +258,8 @@ def show(
         ends = f"{s.low:.5g} .. {s.high:.5g}"
         efficiency = "" if s.resolution is None else f"{100 * s.efficiency:g}"
         rows.append([s.name, s.kind, f"{s.position:.5g}", ends, f"{100 * s.x_over_X0:.3g}", resolution, efficiency])
+    for body in (e for e in loaded.elements if not e.surfaces()):
+        rows.append([body.name, body.material, "", f"{body.z[0]:.5g} .. {body.z[1]:.5g}", "", "", ""])
     columns = ["name", "kind", "r or z / mm", "ends / mm", "x/X0 / %", "resolution / um", "efficiency / %"]
     _table(
         f"{loaded.name}: {loaded.source_reference.strip()}" if loaded.source_reference else loaded.name, columns, rows
@@ -437,7 +440,17 @@ def new(
             _print_json(entries)
             return
         for kind in ("studies", "detectors", "objectives"):
-            _table(kind, ["name", "description"], [[e["name"], e["description"]] for e in entries if e["kind"] == kind])
+            print(kind)
+            for entry in entries:
+                if entry["kind"] == kind:
+                    print(
+                        textwrap.fill(
+                            entry["description"],
+                            110,
+                            initial_indent=f"  {entry['name']:24} ",
+                            subsequent_indent=" " * 27,
+                        )
+                    )
         return
     written = copy_template(template, out)
     if as_json:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from detopt.detector.elements import BarrelLayer, BarrelStack, Surface
+from detopt.detector.elements import Surface
 from detopt.parameters import quantity
 
 __all__ = ["Detector", "Solenoid"]
@@ -33,6 +33,11 @@ class Detector:
     source_reference: str = ""
     description: str = ""
 
+    @property
+    def names(self) -> set[str]:
+        """What a dotted name may start with."""
+        return {e.name for e in self.elements} | {"field"}
+
     def part(self, name: str) -> Any:
         """An element, or the field. Raises KeyError naming what there is."""
         for element in self.elements:
@@ -55,15 +60,6 @@ class Detector:
     def sensors(self) -> tuple[Surface, ...]:
         """The surfaces that measure."""
         return tuple(s for s in self.surfaces() if s.resolution is not None)
-
-    def layer(self, name: str) -> BarrelLayer:
-        """A barrel layer by name, also one inside a stack."""
-        for element in self.elements:
-            layers = element.layers() if isinstance(element, BarrelStack) else (element,)
-            for layer in layers:
-                if layer.name == name:
-                    return layer
-        raise KeyError(name)
 
     # The rest is what notebooks use; it imports what it needs when it is called.
 

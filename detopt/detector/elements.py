@@ -243,6 +243,10 @@ class Slab:
         """Slabs are not read out."""
         return ()
 
+    def surfaces(self) -> tuple[Surface, ...]:
+        """None: a slab is a body."""
+        return ()
+
 
 def min_of(pair: tuple[Any, Any]) -> Any:
     """The smaller of two numbers, without a branch."""

@@ -127,7 +127,7 @@ def draw_detector(detector: Any, path: str | Path | None = None) -> Drawing:
     keys = ("name", "kind", "position", "low", "high", "x_over_X0", "resolution")
     layout = [{key: getattr(surface, key) for key in keys} for surface in detector.surfaces()]
     for element in detector.elements:
-        if not hasattr(element, "surfaces"):
+        if not element.surfaces():
             (low, high), span = element.z, element.span
             half = None if span is None else 0.5 * min(map(float, span if isinstance(span, tuple) else (span,)))
             layout.append({"name": element.name, "kind": "slab", "position": half, "low": low, "high": high,

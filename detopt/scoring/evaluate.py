@@ -60,10 +60,6 @@ class View:
                 found += list(jnp.diff(jnp.sort(jnp.stack(positions))))
         return found
 
-    def smallest(self, values: Iterable[Array]) -> Array:
-        """Minimum of a list."""
-        return jnp.min(jnp.stack(list(values)))
-
     def with_pitch(self, names: tuple[str, ...]) -> list[Any]:
         """The named elements, or all that have a pitch."""
         return [

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from detopt.parameters import quantity
+from detopt.units import format_quantity
 
 __all__ = ["CONSTRAINTS", "OBJECTIVES"]
 
@@ -96,7 +97,8 @@ class Cost:
         return view.cost["total"]
 
 
-# -- constraints: `.excess(view)` lists relative excesses, each feasible when <= 0 ---------------------------------------
+# -- constraints ---------------------------------------------------------------------------------------------------------
+# `.excess(view)` lists relative excesses, each feasible when <= 0; a limit is called `max` or `min`.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,15 +118,6 @@ class Budget:
         """cost / limit - 1."""
         return [view.cost["total"] / self.max - 1]
 
-    @property
-    def limit(self) -> float:
-        """In base units."""
-        return self.max
-
-    def actual(self, view: Any) -> Any:
-        """What is compared with the limit."""
-        return view.cost["total"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class MinimumGap:
@@ -142,15 +135,6 @@ class MinimumGap:
     def excess(self, view: Any) -> list[Any]:
         """1 - gap / limit of each pair of neighbours."""
         return [1 - gap / self.min for gap in view.gaps()]
-
-    @property
-    def limit(self) -> float:
-        """In base units."""
-        return self.min
-
-    def actual(self, view: Any) -> Any:
-        """The smallest gap."""
-        return view.smallest(view.gaps())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +173,8 @@ class MaterialFloor:
     @property
     def title(self) -> str:
         """A few words for tables."""
-        return "thickness at least what mechanics and services need"
+        which = f" of {', '.join(self.elements)}" if self.elements else ""
+        return f"thickness{which} at least what mechanics and services need"
 
     def excess(self, view: Any) -> list[Any]:
         """floor / (x/X0) - 1 of each sensor."""
@@ -225,20 +210,11 @@ class ResolutionLimit(_Tracks):
     @property
     def title(self) -> str:
         """A few words for tables."""
-        return f"{self._objective.title} below a limit"
+        return f"{self._objective.title} at most {format_quantity(self.max, self.display_unit)}"
 
     def excess(self, view: Any) -> list[Any]:
         """resolution / limit - 1."""
-        return [self.actual(view) / self.max - 1]
-
-    @property
-    def limit(self) -> float:
-        """In base units."""
-        return self.max
-
-    def actual(self, view: Any) -> Any:
-        """What is compared with the limit."""
-        return self._objective.value(view)
+        return [self._objective.value(view) / self.max - 1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,16 +232,7 @@ class EfficiencyLimit(_Tracks):
 
     def excess(self, view: Any) -> list[Any]:
         """1 - efficiency / limit."""
-        return [1 - self.actual(view) / self.min]
-
-    @property
-    def limit(self) -> float:
-        """In base units."""
-        return self.min
-
-    def actual(self, view: Any) -> Any:
-        """What is compared with the limit."""
-        return Efficiency(momentum=self.momentum, theta=self.theta).value(view)
+        return [1 - Efficiency(momentum=self.momentum, theta=self.theta).value(view) / self.min]
 
 
 OBJECTIVES: dict[str, type] = {"resolution": Resolution, "efficiency": Efficiency, "cost": Cost}

@@ -9,7 +9,7 @@ from detopt.detector.detector import FIELDS, Detector
 from detopt.detector.elements import ELEMENTS
 from detopt.parameters import Variable, declaration, quantities
 from detopt.study.document import Document, Place
-from detopt.study.schema import Free, near, read_choice, read_file
+from detopt.study.schema import Free, read_choice, read_file
 
 __all__ = ["DeclaredVariable", "make_variable", "read_detector"]
 
@@ -177,11 +177,6 @@ def _check_geometry(element: Any, document: Document, place: Place) -> None:
         document.fault((*place, "count"), f"count must be at least 1, got {element.count}")
     if getattr(element, "count", 1) > 1000:
         document.fault((*place, "count"), f"count must be at most 1000, got {element.count}")
-
-
-def element_names(detector: Detector, word: str) -> str:
-    """A hint for a name that is not there."""
-    return near(word, [e.name for e in detector.elements])
 
 
 def open_detector(path: Path) -> tuple[Detector, list[DeclaredVariable]]:

@@ -91,14 +91,14 @@ def score_as_dict(study: Study, score: Score, design: Detector) -> dict[str, Any
     for name, term in study.constraints.items():
         own = [float(rows[i]) for i, n in enumerate(score.constraint_names) if n == name]
         constraints[name] = {"value": number(max(own, default=0.0)), "error": 0.0, "title": term.title}
-        if (limit := getattr(term, "limit", None)) is not None and own:
-            sign = -1 if "min" in type(term).__dataclass_fields__ else 1
-            constraints[name] |= {
-                "limit": limit,
-                "actual": number(limit * (1 + sign * max(own))),
-                "unit": term.unit,
-                "display_unit": term.display_unit,
-            }
+        for bound, sign in (("max", 1), ("min", -1)):
+            if (limit := getattr(term, bound, None)) is not None and own:
+                constraints[name] |= {
+                    "limit": limit,
+                    "actual": number(limit * (1 + sign * max(own))),
+                    "unit": term.unit,
+                    "display_unit": term.display_unit,
+                }
     return {
         "objectives": {
             name: {

@@ -19,7 +19,7 @@ from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
 from detopt.runs import Run, new_run
 from detopt.scoring.evaluate import Evaluator
-from detopt.search.gradient import LBFGS_PENALTY, LBFGS_ROUNDS, TOLERANCE, GradientSearcher, State, Visit
+from detopt.search.gradient import LBFGS_PENALTY, LBFGS_ROUNDS, GradientSearcher, State, Visit
 from detopt.search.problem import Problem, random_starts
 from detopt.study.detectors import open_detector
 from detopt.study.evaluate import array_space, check_edges, make_evaluator, score_as_dict

@@ -224,7 +224,7 @@ def plane(name: str, z: float, half: float, resolution: Any = (0.1, 0.1)) -> Sim
 
 @pytest.mark.parametrize("frame", ["beamline", "portal"])
 def test_draw_detector_with_slab(frame: str, tmp_path: Path) -> None:
-    slab = SimpleNamespace(name="slab", z=(10.0, 110.0), span=None, material="lead")
+    slab = SimpleNamespace(name="slab", z=(10.0, 110.0), span=None, material="lead", surfaces=tuple)
     planes = [plane("before", 0.0, 200.0, None), plane("after", 120.0, 200.0)]
     detector = SimpleNamespace(name="lead_slab", frame=frame, elements=[slab], surfaces=lambda: planes)
     ax = draw_detector(detector, str(tmp_path / "slab.pdf")).axes[-1]

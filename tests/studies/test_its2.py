@@ -24,7 +24,11 @@ def test_better_than_the_real_layout(root, tmp_path):
     run = improvement(root, "its2_upgrade", tmp_path / "run")
     page = (run.folder / "report.html").read_text()
     assert "its2_upgrade" in page
-    assert {p.name for p in (run.folder / "figures").glob("*.png")} >= {"layout.png", "resolution.png", "convergence.png"}
+    assert {p.name for p in (run.folder / "figures").glob("*.png")} >= {
+        "layout.png",
+        "resolution.png",
+        "convergence.png",
+    }
 
 
 @pytest.mark.slow

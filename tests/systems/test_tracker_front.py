@@ -50,7 +50,11 @@ def tracker(z) -> Detector:
     pipe = BarrelLayer(name="pipe", radius=1e3 * R_PIPE, half_length=1e4, x_over_X0=X_PIPE)
     layers = (
         BarrelLayer(
-            name=f"L{i}", radius=1e3 * r, half_length=1e3 * (0.25 + 0.9 * r), x_over_X0=t, pitch=(1e3 * s * 12**0.5,) * 2
+            name=f"L{i}",
+            radius=1e3 * r,
+            half_length=1e3 * (0.25 + 0.9 * r),
+            x_over_X0=t,
+            pitch=(1e3 * s * 12**0.5,) * 2,
         )
         for i, (r, s, t) in enumerate(zip(radius.tolist(), sigma.tolist(), x.tolist(), strict=True))
     )

@@ -1,0 +1,146 @@
+"""What no single field of a study can tell: rules across sections, and limits that no design within the bounds can meet.
+
+Floats only: all of it runs before JAX is imported.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from detopt.detector.cost import Prices, cost
+from detopt.detector.detector import Detector
+from detopt.parameters import quantities
+from detopt.scoring.terms import Budget, Cost, MaterialFloor, MinimumGap
+from detopt.study.schema import near
+
+if TYPE_CHECKING:
+    from detopt.study.studies import Study
+
+__all__ = ["check_meaning"]
+
+
+def check_meaning(study: "Study", fault: Callable[..., None], notes: list[str]) -> None:
+    """Rules across sections, and limits that no design within the bounds can meet. Floats only, no JAX."""
+    detector = study.detector
+    if detector.frame != "barrel":
+        fault(
+            ("detector",), f"mode: expected handles frame: barrel in this version; {detector.name} is {detector.frame}"
+        )
+        return
+    sensors = detector.sensors()
+    needed = 2 if detector.field is None else 3
+    if len(sensors) < needed and any(hasattr(t, "momentum") for t in study.objectives.values()):
+        fault(("detector",), f"{detector.name} has {len(sensors)} layers that measure; a track needs {needed}")
+    if study.min_hits is not None and not needed <= study.min_hits <= len(sensors):
+        fault(("tracking", "min_hits"), f"min_hits must be {needed} to {len(sensors)} here, got {study.min_hits}")
+    if study.mode == "expected" and study.document.data.get("audit"):
+        notes.append("audit: expected scores are exact, so no events are spent on an audit")
+    _check_terms(study, fault, notes)
+    _check_limits(study, fault)
+    if not any(_is_cost(t) for t in (*study.objectives.values(), *study.constraints.values())):
+        return
+    if all(getattr(study.prices, item) is None for item in quantities(Prices)):
+        fault(("cost",), "a cost term needs prices: cost: {sensor_area: …, channel: …, light_support: …, layer: …}")
+        return
+    if study.prices.light_support is not None:
+        thin = [e.name for e in detector.elements if e.measures and not e.radiation_thickness > 0]
+        if thin:
+            fault(("cost", "light_support"), f"a price per lightness needs x_over_X0 above 0: {', '.join(thin)}")
+            return
+    _check_budget(study, fault)
+
+
+def _is_cost(term: Any) -> bool:
+    return isinstance(term, (Cost, Budget))
+
+
+def _check_terms(study: "Study", fault: Callable[..., None], notes: list[str]) -> None:
+    detector = study.detector
+    fieldless = detector.field is None or detector.field.B == 0
+    second_axis = sum(s.resolution is not None and s.resolution[1] is not None for s in detector.sensors())
+    for section, terms in (("objectives", study.objectives), ("constraints", study.constraints)):
+        for name, term in terms.items():
+            of = getattr(term, "of", None)
+            if of == "pt" and fieldless:
+                fault((section, name, "of"), "pt cannot be measured without a magnetic field")
+            if of in ("z0", "theta") and second_axis < 2:
+                fault(
+                    (section, name, "of"),
+                    f"{of} needs two layers that measure their second axis; there are {second_axis}",
+                )
+            if getattr(term, "elements", None):
+                for word in term.elements:
+                    if word not in detector.names:
+                        hint = near(word, detector.names)
+                        fault((section, name, "elements"), f"{detector.name} has no element {word!r}{hint}")
+                    elif getattr(detector.part(word), "pitch", None) is None:
+                        fault((section, name, "elements"), f"{word} has no pitch, which its floor would follow")
+    for variable in study.space.variables:
+        if variable.name == "field.B" and not variable.lower * variable.upper > 0:
+            fault(("variables", "field.B", "bounds"), "bounds of the field must not hold 0, where pt is not measured")
+    if study.prices.channel is not None:
+        bare = [e.name for e in detector.elements if e.measures and getattr(e, "pitch", None) is None]
+        if bare:
+            notes.append(f"cost: {', '.join(bare)} give a resolution and no pitch, so their channels are not counted")
+    if not study.space.variables:
+        notes.append("variables: nothing is free; the study can be evaluated, not optimised")
+
+
+def _corner(study: "Study", better: Callable[[Detector], float]) -> Detector:
+    """The corner of the box where `better` is smallest, each variable on its own (right for monotonic functions)."""
+    values = {v.name: v.init for v in study.space.variables}
+    for v in study.space.variables:
+        corners = [{**values, v.name: end} for end in (v.lower, v.upper)]
+        values = min(corners, key=lambda corner: better(study.space.at(corner)))
+    return study.space.at(values)
+
+
+def _check_budget(study: "Study", fault: Callable[..., None]) -> None:
+    def total(design: Detector) -> float:
+        return cost(design, study.prices)["total"]
+
+    for name, term in study.constraints.items():
+        if isinstance(term, Budget):
+            least = total(_corner(study, total))
+            if least > term.max:
+                fault(
+                    ("constraints", name, "max"),
+                    f"max of {term.max:g} kEUR cannot be met: the cheapest design within the bounds costs {least:.6g} kEUR",
+                )
+
+
+def _check_limits(study: "Study", fault: Callable[..., None]) -> None:
+    """Gaps and material floors that no design can meet."""
+    for name, term in study.constraints.items():
+        if isinstance(term, MinimumGap):
+            _check_gaps(study, name, term.min, fault)
+        elif isinstance(term, MaterialFloor):
+            for element in study.detector.elements:
+                if element.name in term.elements if term.elements else getattr(element, "pitch", None):
+                    _check_floor(study, name, term, element.name, fault)
+
+
+def _check_floor(study: "Study", name: str, term: MaterialFloor, element: str, fault: Callable[..., None]) -> None:
+    def excess(design: Detector) -> float:
+        part = design.part(element)
+        return term.floor(part) - part.radiation_thickness
+
+    if excess(_corner(study, excess)) > 0:
+        fault(("constraints", name), f"{element} lies below the material floor within all of its bounds")
+
+
+def _check_gaps(study: "Study", name: str, gap: float, fault: Callable[..., None]) -> None:
+    """Layers that cannot leave an interval need room for the gaps between them."""
+    reach = {dotted: (v.lower, v.upper) for v in study.space.variables for dotted in v.names}
+    for position in ("radius", "z"):
+        layers = [e for e in study.detector.elements if e.measures and position in quantities(type(e))]
+        spans = [reach.get(f"{e.name}.{position}", (getattr(e, position),) * 2) for e in layers]
+        for start in sorted({low for low, _ in spans}):
+            within = sorted(high for low, high in spans if low >= start)
+            for others, end in enumerate(within):
+                if others * gap > (end - start) * (1 + 1e-12) + 1e-12:
+                    fault(
+                        ("constraints", name, "min"),
+                        f"min of {gap:g} mm cannot be met: {others + 1} layers stay between {position} {start:g} mm and "
+                        f"{end:g} mm, and need {others * gap:g} mm",
+                    )
+                    return
