@@ -36,8 +36,8 @@ def test_line_and_column(document):
     assert at(read, "top") == (1, 6)
     assert at(read, "top", key=True) == (1, 1)
     assert at(read, "list", 0) == (3, 5)
-    assert at(read, "list", 0, "pitch", "rphi") == (3, 31)
-    assert at(read, "list", 0, "pitch", "rphi", key=True) == (3, 25)
+    assert at(read, "list", 0, "pitch", "rphi") == (3, 30)
+    assert at(read, "list", 0, "pitch", "rphi", key=True) == (3, 24)
     assert at(read, "list", 1, "radius") == (5, 13)
     assert at(read, "list", 1, "absent", "deep") == (4, 5), "falls back to what is there"
     assert at(read, "list", 7) == (3, 3)
@@ -130,10 +130,14 @@ def test_byte_order_mark_and_line_ends(document):
     assert at(read, "schema", key=True) == (1, 1)
 
 
-def test_tabs_between_tokens_count_as_one_column(document):
-    read = document("a:\t1\nb: [1,\t2]\n")
-    assert at(read, "a") == (1, 4)
+def test_tabs(document):
+    """Inside text and comments they are ordinary characters; elsewhere they are refused where they stand."""
+    read = document("a: 'x\ty'\nb: [1, 2] #\tc\n")
+    assert read.data == {"a": "x\ty", "b": ["1", "2"]}
     assert at(read, "b", 1) == (2, 8)
+    with pytest.raises(BadInput, match="not valid YAML") as refused:
+        document("a: 1\nb:\t2\n")
+    assert (refused.value.faults[0].line, refused.value.faults[0].column) == (2, 3)
 
 
 def test_keys_that_are_no_words(document):
