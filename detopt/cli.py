@@ -29,7 +29,11 @@ FileArgument = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="Instead of the study's own seed.", show_default=False)]
+MOST_SEED = 2**63 - 1
+SeedOption = Annotated[
+    int | None,
+    typer.Option("--seed", help="Instead of the study's own seed.", min=0, max=MOST_SEED, show_default=False),
+]
 
 
 def main() -> None:
@@ -223,7 +227,7 @@ def _print_study(study: Any, report: dict[str, Any]) -> None:
     for v in study.space.variables:
         unit = v.display_unit or v.unit
         bounds = f"{format_quantity(v.lower, unit)} .. {format_quantity(v.upper, unit)}"
-        tied = ", ".join(n.split(".")[0] for n in v.names[1:])
+        tied = ", ".join(v.names[1:])
         rows.append(
             [v.name, format_quantity(v.init, unit), bounds, "log" if v.log else "linear", "exact (pathwise)", tied]
         )
@@ -335,7 +339,8 @@ def optimise(
     seed: SeedOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/<study>/<time>")] = None,
     time_limit: Annotated[
-        float | None, typer.Option(help="Stop early after so many seconds.", show_default=False)
+        float | None,
+        typer.Option(help="Stop after the first round beyond so many seconds.", min=0, show_default=False),
     ] = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -384,12 +389,16 @@ def runs(
     as_json: JsonOption = False,
 ) -> None:
     """List the runs below a folder."""
-    from detopt.runs import list_runs
+    from detopt.runs import RunError, list_runs
 
     entries: list[dict[str, Any]] = []
     for run in list_runs(folder):
-        manifest = run.manifest
-        result = run.result if run.finished else {}
+        try:
+            manifest = run.manifest
+            result = run.result if run.finished else {}
+        except RunError as error:
+            print(f"detopt: {error}", file=sys.stderr)
+            continue
         changes = {
             name: {"initial": entry["value"], "final": result["final"]["objectives"][name]["value"]}
             for name, entry in result.get("initial", {"objectives": {}})["objectives"].items()

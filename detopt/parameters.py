@@ -24,17 +24,21 @@ class Quantity:
     min: float | None = None  # inclusive
     above: float | None = None  # exclusive
     max: float | None = None  # inclusive
+    below: float | None = None  # exclusive
     axes: bool = False  # one number for each of the two measured coordinates
     range: bool = False  # [from, to]
 
     def fault(self, value: float) -> str | None:
         """What is wrong with a value, as "must be > 0", or None."""
-        if self.min is not None and value < self.min:
-            return f"must be >= {self.min:g}"
+        unit = f" {self.unit}" if self.unit else ""
         if self.above is not None and value <= self.above:
             return f"must be > {self.above:g}"
+        if self.min is not None and value < self.min:
+            return f"must be >= {self.min:g}{unit if self.min else ''}"
         if self.max is not None and value > self.max:
             return f"must be <= {self.max:g}"
+        if self.below is not None and value >= self.below:
+            return f"must be < {self.below:g}"
         return None
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["Run", "RunError", "list_runs", "new_run"]
 
 
+_RESULT = ("initial", "final", "variables", "layouts", "curves", "steps", "seconds", "stopped")
+
+
 class RunError(Exception):
     """A run folder that cannot be read or written; the message says what to do."""
 
@@ -52,24 +55,28 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
 
-    def _json(self, name: str) -> dict[str, Any]:
+    def _json(self, name: str, needed: tuple[str, ...]) -> dict[str, Any]:
         path = self.folder / name
         if not path.is_file():
             raise RunError(f"{path} is missing: the run did not get that far")
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
             raise RunError(f"{path} is damaged: {error}") from None
+        missing = [key for key in needed if not isinstance(data, dict) or key not in data]
+        if missing:
+            raise RunError(f"{path} is damaged: {', '.join(missing)} is missing")
+        return data
 
     @property
     def manifest(self) -> dict[str, Any]:
         """Versions, seed, commit, platform, durations."""
-        return self._json("manifest.json")
+        return self._json("manifest.json", ("study", "seed", "started"))
 
     @property
     def result(self) -> dict[str, Any]:
         """The initial and the final score, the variables, the layouts and resolution curves of both."""
-        return self._json("result.json")
+        return self._json("result.json", _RESULT)
 
     @property
     def finished(self) -> bool:

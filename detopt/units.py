@@ -104,8 +104,8 @@ def split_quantity(text: str) -> tuple[float, str]:
     if match is None:
         raise UnitError(f"expected a number{' with a unit' if text else ''}, got {text!r}")
     rest = text[match.end() :].strip()
-    if rest[:1].isdigit():
-        raise UnitError(f"cannot read the number in {text!r} (leading zeros are not allowed)")
+    if text[match.end() :][:1] in tuple("0123456789_."):
+        raise UnitError(f"cannot read the number in {text!r}: write it without leading zeros or underscores")
     value = float(match[0])
     if not math.isfinite(value):
         raise UnitError(f"{text!r} is infinite; a finite number is needed")

@@ -5,7 +5,7 @@ drives its cost. Lengths are full lengths unless a name says `half_`.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from detopt.materials import material
@@ -13,6 +13,7 @@ from detopt.parameters import quantity
 
 __all__ = ["ELEMENTS", "BarrelLayer", "BarrelStack", "Disk", "Plane", "Slab", "Surface"]
 
+SMALLEST = 1e-6  # mm: a nanometre; whoever asks for less mistook the unit
 BINARY = 1 / math.sqrt(12)  # resolution / pitch of binary readout: the spread of a uniform distribution
 
 
@@ -61,8 +62,10 @@ class _Sensor:
     x_over_X0: Any = quantity("", min=0, default=None, doc="thickness in radiation lengths, at normal incidence")
     material: str | None = None
     thickness: Any = quantity("mm", min=0, default=None, doc="thickness of the material")
-    resolution: Any = quantity("mm", above=0, axes=True, default=None, doc="hit resolution (standard deviation)")
-    pitch: Any = quantity("mm", above=0, axes=True, default=None, doc="distance between channels")
+    resolution: Any = quantity(
+        "mm", above=0, min=SMALLEST, axes=True, default=None, doc="hit resolution (standard deviation)"
+    )
+    pitch: Any = quantity("mm", above=0, min=SMALLEST, axes=True, default=None, doc="distance between channels")
     resolution_per_pitch: Any = quantity(
         "", above=0, axes=True, default=(BINARY, BINARY), doc="resolution / pitch: 1/sqrt(12) for binary readout"
     )
@@ -157,7 +160,7 @@ class BarrelStack(_Sensor):
     def layers(self) -> tuple[BarrelLayer, ...]:
         """The layers, named `<name>_1` onwards."""
         step = (self.outer_radius - self.inner_radius) / max(self.count - 1, 1)
-        shared = {f: getattr(self, f) for f in _Sensor.__dataclass_fields__ if f != "name"}
+        shared = {f.name: getattr(self, f.name) for f in fields(_Sensor) if f.name != "name"}
         return tuple(
             BarrelLayer(
                 name=f"{self.name}_{i + 1}",

@@ -1,7 +1,6 @@
 """The surfaces of a detector as arrays, for one compiled pass over all of them."""
 
 import equinox as eqx
-import numpy as np
 from jaxtyping import Array, Float
 
 from detopt.backend import jax, jnp, register
@@ -23,11 +22,6 @@ class Surfaces(eqx.Module):
     weight: Float[Array, "n 2"]  # 1 / resolution^2, 0 where nothing is measured
     efficiency: Float[Array, " n"]
     measured: tuple[tuple[bool, bool], ...] = eqx.field(static=True)
-
-    @property
-    def sensitive(self) -> np.ndarray:
-        """Which surfaces measure anything; known before any number is."""
-        return np.asarray([first or second for first, second in self.measured])
 
 
 def as_arrays(detector: Detector, dtype: jnp.dtype = jnp.float64) -> Detector:

@@ -24,7 +24,7 @@ TITLES = {"d0": "d0", "z0": "z0", "pt": "pT (relative)", "phi": "phi", "theta": 
 @dataclass(frozen=True, kw_only=True)
 class _Tracks:
     momentum: Any = quantity("GeV", above=0, default=None, doc="momentum; the source's where it is not given")
-    theta: Any = quantity("rad", above=0, max=math.pi, default=None, doc="polar angle; the source's where not given")
+    theta: Any = quantity("rad", above=0, below=math.pi, default=None, doc="polar angle; the source's where not given")
 
     @property
     def _at(self) -> str:
@@ -141,7 +141,7 @@ class MinimumGap:
 class Coverage:
     """Every barrel layer that measures is long enough for straight tracks from the origin at a polar angle."""
 
-    theta: Any = quantity("rad", above=0, max=math.pi / 2, doc="smallest polar angle that every layer covers")
+    theta: Any = quantity("rad", above=0, below=math.pi / 2, doc="smallest polar angle that every layer covers")
     unit: ClassVar[str] = ""
 
     @property

@@ -19,7 +19,7 @@ class Gun:
 
     particle: Literal["mu-", "mu+"] = "mu-"
     momentum: Any = quantity("GeV", above=0, range=True, doc="momentum, or [from, to]")
-    theta: Any = quantity("rad", above=0, max=math.pi, range=True, default=(math.pi / 2,) * 2, doc="polar angle")
+    theta: Any = quantity("rad", above=0, below=math.pi, range=True, default=(math.pi / 2,) * 2, doc="polar angle")
 
     @property
     def charge(self) -> int:

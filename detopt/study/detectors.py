@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from detopt.detector.detector import FIELDS, Detector
-from detopt.detector.elements import ELEMENTS
+from detopt.detector.elements import ELEMENTS, BarrelStack
 from detopt.parameters import Variable, declaration, quantities
 from detopt.study.document import Document, Place
 from detopt.study.schema import Free, read_choice, read_file
 
-__all__ = ["DeclaredVariable", "make_variable", "read_detector"]
+__all__ = ["make_variable", "open_detector", "read_detector"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -28,15 +28,7 @@ class _DetectorFile:
     description: str = ""
 
 
-@dataclass(frozen=True)
-class DeclaredVariable:
-    """A number that the detector's own file makes a variable, and where it does."""
-
-    variable: Variable
-    place: Place
-
-
-def read_detector(document: Document, place: Place = ()) -> tuple[Detector | None, list[DeclaredVariable]]:
+def read_detector(document: Document, place: Place = ()) -> tuple[Detector | None, list[Variable]]:
     """Read a detector (a whole document, or a mapping inside one); faults are noted in the document.
 
     Returns:
@@ -49,16 +41,18 @@ def read_detector(document: Document, place: Place = ()) -> tuple[Detector | Non
     if not isinstance(data, dict):
         return None, []
     frame = data.get("frame")
-    frees: list[tuple[str, Free, Place]] = []
+    frees: list[tuple[str, Free]] = []
 
     field = None
     if data.get("field") is not None:
         at = (*place, "field")
-        field = _build(read_choice(FIELDS, data["field"], document, at, "field"), "field", at, frees)
+        field = _build(read_choice(FIELDS, data["field"], document, at, "field"), "field", frees)
         if frame in ("beamline", "portal"):
             document.fault(at, "field: a solenoid goes with frame: barrel")
 
-    elements = _read_elements(data.get("elements"), frame, document, (*place, "elements"), frees)
+    elements = []
+    if "elements" in data:  # reported as missing otherwise
+        elements = _read_elements(data["elements"], frame, document, (*place, "elements"), frees)
     if top is None or document.faults:
         return None, []
     detector = Detector(
@@ -70,8 +64,8 @@ def read_detector(document: Document, place: Place = ()) -> tuple[Detector | Non
         description=top["description"],
     )
     declared = [
-        DeclaredVariable(make_variable(detector, name, free.bounds, free.init, free.unit), at)
-        for name, free, at in frees
+        make_variable(detector, name, free.bounds, free.init, free.unit)
+        for name, free in frees
         if free.bounds is not None and free.init is not None
     ]
     return detector, declared
@@ -95,8 +89,6 @@ def make_variable(
 
 
 def _read_elements(data: Any, frame: Any, document: Document, place: Place, frees: list) -> list[Any]:
-    if data is None:
-        return []  # reported as missing
     if not isinstance(data, list) or not data:
         document.fault(place, "elements must be a list of at least one element: - {name: …, type: …, …}")
         return []
@@ -119,14 +111,22 @@ def _read_elements(data: Any, frame: Any, document: Document, place: Place, free
         if chosen is None:
             continue
         _check_element(chosen[0], entry, frame, document, at)
-        element = _build(chosen, name, at, frees)
+        element = _build(chosen, name, frees)
         if element is not None:
             _check_geometry(element, document, at)
             elements.append(element)
+    surfaces = [s.name for e in elements for s in e.surfaces()]
+    for i, element in enumerate(elements):
+        if isinstance(element, BarrelStack):
+            taken = {n for n in surfaces if surfaces.count(n) > 1} & {s.name for s in element.surfaces()}
+            if taken:
+                document.fault(
+                    (*place, i), f"the layers of this stack are called {', '.join(sorted(taken))} like others"
+                )
     return elements
 
 
-def _build(chosen: tuple[type, dict[str, Any] | None] | None, name: Any, place: Place, frees: list) -> Any:
+def _build(chosen: tuple[type, dict[str, Any] | None] | None, name: Any, frees: list) -> Any:
     """The element with initial values; its free numbers are added to `frees`."""
     if chosen is None or chosen[1] is None:
         return None
@@ -137,15 +137,15 @@ def _build(chosen: tuple[type, dict[str, Any] | None] | None, name: Any, place: 
     for field in quantities(cls):
         value = values[field]
         if isinstance(value, Free):
-            frees.append((f"{name}.{field}", value, (*place, field)))
+            frees.append((f"{name}.{field}", value))
             values[field] = value.init
         elif isinstance(value, tuple) and any(isinstance(v, Free) for v in value):
             if value[0] is value[1]:
-                frees.append((f"{name}.{field}", value[0], (*place, field)))
+                frees.append((f"{name}.{field}", value[0]))
             else:
                 for axis, v in zip(cls.axes, value, strict=True):
                     if isinstance(v, Free):
-                        frees.append((f"{name}.{field}.{axis}", v, (*place, field)))
+                        frees.append((f"{name}.{field}.{axis}", v))
             values[field] = tuple(v.init if isinstance(v, Free) else v for v in value)
     return cls(**values)
 
@@ -179,7 +179,7 @@ def _check_geometry(element: Any, document: Document, place: Place) -> None:
         document.fault((*place, "count"), f"count must be at most 1000, got {element.count}")
 
 
-def open_detector(path: Path) -> tuple[Detector, list[DeclaredVariable]]:
+def open_detector(path: Path) -> tuple[Detector, list[Variable]]:
     """Read a detector file. Raises BadInput."""
     document = Document(path)
     detector, variables = read_detector(document)

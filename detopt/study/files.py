@@ -52,8 +52,7 @@ def load_file(path: Path) -> Any:
     elif kind == "objective":
         loaded = read_term(OBJECTIVES, document.data, document, (), "objective")
     elif kind == "source":
-        data = {k: v for k, v in document.data.items() if k not in ("schema", "name")}
-        loaded = read_source(data, document, ())
+        loaded = read_source(document.data, document, ())
     else:
         known = "elements (a detector), detector and objectives (a study), or type (an objective, a source)"
         raise BadInput([Fault(str(path), 1, 1, "", f"is none of detopt's files: expected {known}")])

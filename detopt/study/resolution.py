@@ -40,7 +40,7 @@ def resolution_table(
     return [
         {
             "p_GeV": p,
-            "theta_deg": math.degrees(t),
+            "theta_deg": round(math.degrees(t), 9),
             "sigma_pt_over_pt": number(found.pt[i] ** 0.5),
             "sigma_d0_um": number(1e3 * found.d0[i] ** 0.5),
             "sigma_z0_um": number(1e3 * found.z0[i] ** 0.5),

@@ -20,7 +20,7 @@ from detopt.scoring.terms import UNITS
 from detopt.study.document import Document, Place
 from detopt.units import UnitError, parse_quantity, split_quantity
 
-__all__ = ["Free", "near", "read", "read_choice", "read_file", "read_free"]
+__all__ = ["Free", "near", "read", "read_choice", "read_file", "read_free", "read_number"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ def _refuse(message: str, *inside: Any) -> PydanticCustomError:
 # -- numbers -----------------------------------------------------------------------------------------------------------
 
 
-def _number(value: Any, unit: str, declared: Quantity | None, *inside: Any) -> float:
+def read_number(value: Any, unit: str, declared: Quantity | None, *inside: Any) -> float:
+    """Read one number with its unit and range; raises PydanticCustomError."""
     if not isinstance(value, str):
         raise _refuse(f"expected a number, got {_kind(value)}", *inside)
     try:
@@ -64,10 +65,10 @@ def read_free(value: dict[str, Any], unit: str, declared: Quantity | None, *insi
     bounds = value.get("bounds")
     if not isinstance(bounds, list) or len(bounds) != 2:
         raise _refuse("a variable needs bounds: [from, to]", *inside, *(("bounds",) if "bounds" in value else ()))
-    low, high = (_number(b, unit, declared, *inside, "bounds", i) for i, b in enumerate(bounds))
+    low, high = (read_number(b, unit, declared, *inside, "bounds", i) for i, b in enumerate(bounds))
     if not low < high:
         raise _refuse(f"bounds must rise, got [{bounds[0]}, {bounds[1]}]", *inside, "bounds")
-    start = _number(value["init"], unit, declared, *inside, "init") if "init" in value else None
+    start = read_number(value["init"], unit, declared, *inside, "init") if "init" in value else None
     if start is not None and not low <= start <= high:
         raise _refuse(
             f"initial value {value['init']} lies outside its bounds [{bounds[0]}, {bounds[1]}]", *inside, "init"
@@ -84,23 +85,23 @@ def _quantity(
     if declared.range and isinstance(value, list):
         if len(value) != 2:
             raise _refuse(f"expected one value or [from, to], got {len(value)} values")
-        low, high = (_number(v, unit, declared, i) for i, v in enumerate(value))
+        low, high = (read_number(v, unit, declared, i) for i, v in enumerate(value))
         if low > high:
             raise _refuse(f"must rise from first to second, got [{value[0]}, {value[1]}]")
         return low, high
     if declared.range:
-        return (_number(value, unit, declared),) * 2
+        return (read_number(value, unit, declared),) * 2
     if declared.axes:
         return _pair(value, unit, declared, axes, aliases)
     if isinstance(value, dict):
         return read_free(value, unit, declared)
-    return _number(value, unit, declared)
+    return read_number(value, unit, declared)
 
 
 def _pair(value: Any, unit: str, declared: Quantity, axes: tuple[str, ...], aliases: dict[str, str]) -> Any:
     """One number for both axes, or a mapping with one for each (the second may be left out)."""
     if not isinstance(value, dict):
-        return (_number(value, unit, declared),) * 2
+        return (read_number(value, unit, declared),) * 2
     if value.keys() & {"init", "bounds", "choices"}:
         return (read_free(value, unit, declared),) * 2
     pair: list[Any] = [None, None]
@@ -108,8 +109,10 @@ def _pair(value: Any, unit: str, declared: Quantity, axes: tuple[str, ...], alia
         axis = aliases.get(key, key)
         if axis not in axes:
             raise _refuse(f"unknown axis {key!r}{near(key, axes)}; the axes are {' and '.join(axes)}", key)
+        if pair[axes.index(axis)] is not None:
+            raise _refuse(f"{key} and {axis} are one axis: give it once", key)
         free = isinstance(entry, dict)
-        pair[axes.index(axis)] = (read_free if free else _number)(entry, unit, declared, key)
+        pair[axes.index(axis)] = (read_free if free else read_number)(entry, unit, declared, key)
     if pair[0] is None:
         raise _refuse(f"{axes[0]} is missing")
     return tuple(pair)
@@ -129,6 +132,8 @@ def _text(value: Any) -> str:
 
 
 def _integer(value: Any) -> int:
+    if isinstance(value, dict) and "choices" in value:
+        raise _refuse("choices are discrete: no search of this version moves them", "choices")
     if not isinstance(value, str) or not re.fullmatch(r"[+-]?(0|[1-9][0-9]{0,17})", value):
         raise _refuse(f"expected a whole number, got {_kind(value)}")
     return int(value)
@@ -230,7 +235,9 @@ def _note(entry: Any, known: list[str], document: Document, place: Place) -> Non
     else:
         inside = entry["ctx"]["inside"]
         axis = "".join(f".{i}" for i in inside if isinstance(i, str) and i not in ("init", "bounds", "choices"))
-        document.fault((*place, name, *inside), f"{name}{axis} {entry['ctx']['message']}")
+        message = entry["ctx"]["message"]
+        joint = " " if message.startswith(("must ", "needs ")) else ": "
+        document.fault((*place, name, *inside), f"{name}{axis}{joint}{message}")
 
 
 def read_file(
@@ -254,7 +261,7 @@ def read_choice(
         document.fault(place, f"expected a mapping, got {_kind(data)}")
         return None
     word = data.get("type")
-    if word not in kinds:
+    if not isinstance(word, str) or word not in kinds:
         if word is None:
             document.fault(place, f"type is missing: {' | '.join(kinds)}")
         else:

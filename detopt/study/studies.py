@@ -1,12 +1,17 @@
 """Reading a study: what to optimise, what is free, what counts and what holds. No JAX until it is evaluated."""
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic_core import PydanticCustomError
+
 from detopt.detector.cost import Prices
 from detopt.detector.detector import Detector
-from detopt.parameters import Space, Variable, declaration, get, quantities, quantity
+from detopt.detector.elements import BINARY
+from detopt.parameters import Space, Variable, declaration, get, put, quantities, quantity
 from detopt.scoring.terms import CONSTRAINTS, OBJECTIVES
 from detopt.simulation.physics import Physics
 from detopt.simulation.source import SOURCES, Gun
@@ -15,7 +20,7 @@ from detopt.study.document import Document, Place
 from detopt.study.faults import BadInput
 from detopt.study.library import find
 from detopt.study.meaning import check_meaning
-from detopt.study.schema import near, read, read_choice, read_file
+from detopt.study.schema import near, read, read_choice, read_file, read_free, read_number
 from detopt.units import format_quantity
 
 __all__ = ["GradientSearch", "Study", "load_study", "read_source"]
@@ -126,7 +131,10 @@ class Study:
 
 
 def load_study(path: Path, detector: Path | None = None) -> Study:
-    """Read and check a study file; `detector` replaces the one it names. Raises BadInput with every fault found."""
+    """Read and check a study file. Raises BadInput with every fault found.
+
+    `detector` replaces the one it names, for scoring: what the study frees plays no part then.
+    """
     reader = _Reader(Document(path), detector)
     study = reader.study()
     faults = [f for d in reader.documents for f in d.faults]
@@ -136,7 +144,9 @@ def load_study(path: Path, detector: Path | None = None) -> Study:
 
 
 def read_source(data: Any, document: Document, place: Place) -> Gun | None:
-    """A source; None where anything is wrong."""
+    """A source; None where anything is wrong. At the top of a file it may carry schema and name as well."""
+    if not place and isinstance(data, dict):
+        data = {k: v for k, v in data.items() if k not in ("schema", "name", "description")}
     chosen = read_choice(SOURCES, data, document, place, "source")
     return None if chosen is None or chosen[1] is None else chosen[0](**chosen[1])
 
@@ -159,12 +169,18 @@ class _Reader:
         top = read_file(_StudyFile, data, self.document, ())
         if not isinstance(data, dict):
             return None
+        if top and not re.fullmatch(r"\w[\w .+-]{0,99}", top["name"]):
+            self.fault(
+                ("name",), "name must be at most 100 letters, digits, spaces and _ . + -: run folders are called so"
+            )
+        if top and not 0 <= top["seed"] < 2**63:
+            self.fault(("seed",), f"seed must be 0 to 2^63 - 1, got {top['seed']}")
         if data.get("mode") == "sampled":
             self.fault(("mode",), "mode: sampled is not in this version; use mode: expected")
         if data.get("head") not in (None, "none"):
             self.fault(("head",), "head: only none is in this version: inference is analytic")
         detector_path, detector, variables = self._detector(data.get("detector"))
-        source = self._source(data.get("source"))
+        source = self._source(data["source"]) if "source" in data else None  # reported as missing
         terms = self._terms(data.get("objectives"), "objectives", OBJECTIVES)
         limits = self._terms(data.get("constraints"), "constraints", CONSTRAINTS)
         prices = self._plain(Prices, data.get("cost"), "cost")
@@ -176,7 +192,10 @@ class _Reader:
             self.fault(("objectives",), "a study needs at least one objective")
         if not (top and detector and source and prices and physics and tracking and search):
             return None
-        variables = self._variables(data.get("variables"), detector, variables)
+        if self.replacement is not None:
+            variables = []  # another detector is only scored, whatever the bounds
+        else:
+            detector, variables = self._variables(data.get("variables"), detector, variables)
         study = Study(
             name=top["name"],
             description=top["description"],
@@ -204,7 +223,7 @@ class _Reader:
     def _detector(self, data: Any) -> tuple[Path | None, Detector | None, list[Variable]]:
         if self.replacement is None and isinstance(data, dict):
             detector, declared = read_detector(self.document, ("detector",))
-            return None, detector, [d.variable for d in declared]
+            return None, detector, declared
         if self.replacement is None and not isinstance(data, str):
             if data is not None:
                 self.fault(("detector",), "detector must be the path of a detector's file, or a detector")
@@ -216,11 +235,17 @@ class _Reader:
         document = Document(path)
         self.documents.append(document)
         detector, declared = read_detector(document)
-        return path, detector, [d.variable for d in declared]
+        return path, detector, declared
 
     def _source(self, data: Any) -> Gun | None:
-        if data is None:
-            return None  # reported as missing
+        if isinstance(data, str):
+            path = find(data, "sources", self.document.path.parent)
+            if path is None:
+                self.fault(("source",), f"no source {data!r} beside this file or in a folder above it")
+                return None
+            document = Document(path)
+            self.documents.append(document)
+            return read_source(document.data, document, ())
         return read_source(data, self.document, ("source",))
 
     def _terms(self, data: Any, section: str, kinds: dict[str, type]) -> dict[str, Any]:
@@ -265,15 +290,15 @@ class _Reader:
                 self.fault(("search", name), f"{name} must be between {least} and 1000000, got {getattr(search, name)}")
         return search
 
-    def _variables(self, data: Any, detector: Detector, declared: list[Variable]) -> list[Variable]:
+    def _variables(self, data: Any, detector: Detector, declared: list[Variable]) -> tuple[Detector, list[Variable]]:
         """The detector's own variables, then what the study says: the study wins."""
         variables = {v.name: v for v in declared}
         if data is not None and not isinstance(data, dict):
             self.fault(("variables",), "variables must be a mapping: L0.radius: {bounds: [20 mm, 40 mm]}")
-            return []
+            return detector, []
         for name, entry in (data or {}).items():
             try:
-                self._variable(name, entry, detector, variables)
+                detector = self._variable(name, entry, detector, variables)
             except KeyError as error:
                 word = name.split(".")[0]
                 hint = near(word, [e.name for e in detector.elements]) if word not in detector.names else ""
@@ -287,48 +312,58 @@ class _Reader:
                             ("variables", variable.name), f"{dotted} is moved by {owners[number]} already", key=True
                         )
                     owners.setdefault(number, variable.name)
-        return list(variables.values())
+        return detector, list(variables.values())
 
-    def _variable(self, name: str, entry: Any, detector: Detector, variables: dict[str, Variable]) -> None:
+    def _variable(self, name: str, entry: Any, detector: Detector, variables: dict[str, Variable]) -> Detector:
+        """Note one entry of `variables`; returns the detector, changed where the entry fixes a number."""
         place: Place = ("variables", name)
-        current = get(detector, name)
         fields = read(_FreeNumber, entry, self.document, place, skip=())
+        for dotted in (name, *((fields or {}).get("same_for") or ())):
+            detector = self._with_pitch(dotted if "." in dotted else f"{dotted}.{name.partition('.')[2]}", detector)
+        current = get(detector, name)
         if fields is None:
-            return
-        if fields["fixed"]:
-            if name not in variables and (fields["bounds"] or fields["same_for"]):
-                self.fault(place, "fixed: true stands alone, or with init")
-            variables.pop(name, None)
-            return
-        known = variables.get(name)
+            return detector
         declared = declaration(detector, name)
+        if fields["fixed"]:
+            if fields["bounds"] is not None or fields["same_for"]:
+                self.fault(place, "fixed: true goes with init or alone, not with bounds or same_for")
+            variables.pop(name, None)
+            if fields["init"] is not None:
+                text = fields["init"]
+                value = _noting(self.document, (*place, "init"), lambda: read_number(text, declared.unit, declared))
+                return detector if value is None else put(detector, name, value)
+            return detector
+        known = variables.get(name)
         if isinstance(current, tuple):
             self.fault(place, f"{name} is a range and cannot be a variable")
-            return
+            return detector
         if fields["bounds"] is None and known is None:
             self.fault(place, "bounds are missing: bounds: [from, to]")
-            return
+            return detector
         tied = tuple(t if "." in t else f"{t}.{name.partition('.')[2]}" for t in fields["same_for"])
         init, unit = (known.init, known.display_unit) if known else (current, "")
         bounds = (known.lower, known.upper) if known else (0.0, 0.0)
         if fields["bounds"] is not None:
             entry = {"bounds": fields["bounds"], **({} if fields["init"] is None else {"init": fields["init"]})}
-            checked = read_free_at(entry, declared, self.document, place, name)
+            values = entry
+            checked = _noting(self.document, place, lambda: read_free(values, declared.unit, declared, init=False))
             if checked is None:
-                return
+                return detector
             assert checked.bounds is not None
             bounds, unit = checked.bounds, checked.unit
             init = init if checked.init is None else checked.init
-        if not bounds[0] <= init <= bounds[1]:
-            self.fault(
-                (*place, "bounds"),
-                f"bounds {format_quantity(bounds[0], unit)} .. {format_quantity(bounds[1], unit)} exclude the initial "
-                f"value {format_quantity(init, unit)}: widen them, or give init",
-            )
-            return
+        slack = 1e-9 * (bounds[1] - bounds[0])  # of rounding
+        if not bounds[0] - slack <= init <= bounds[1] + slack:
+            low, high, start = (format_quantity(v, unit, digits=10) for v in (*bounds, init))
+            message = f"bounds {low} .. {high} exclude the initial value {start}: widen them, or give init"
+            self.fault((*place, "bounds"), message)
+            return detector
+        init = min(max(init, bounds[0]), bounds[1])
         for other in tied:
             if other == name:
                 raise KeyError(f"{name} cannot follow itself")
+            if other.split(".")[1:] != name.split(".")[1:]:
+                raise KeyError(f"{other} cannot follow {name}: same_for ties the same number of other elements")
             value = get(detector, other)
             if fields["init"] is None and value != init:
                 self.fault(
@@ -336,18 +371,28 @@ class _Reader:
                     f"{other} is {format_quantity(value, unit)}, but {name} is {format_quantity(init, unit)}: "
                     "give init, which all of them start from",
                 )
-                return
+                return detector
         variables[name] = make_variable(detector, name, bounds, init, unit, tied)
+        return detector
+
+    def _with_pitch(self, dotted: str, detector: Detector) -> Detector:
+        """A layer that gives a resolution can still have its pitch freed: the pitch of binary readout belongs to it."""
+        name, _, field_name = dotted.partition(".")
+        element = detector.part(name)
+        if field_name.split(".")[0] != "pitch" or getattr(element, "resolution", None) is None:
+            return detector
+        pitch = tuple(None if r is None else r / BINARY for r in element.resolution)
+        shown = " x ".join(format_quantity(p, "um", digits=4) for p in pitch if p is not None)
+        self.notes.append(
+            f"variables: {name} gives a resolution; its pitch is taken as {shown} (resolution x sqrt(12))"
+        )
+        return detector.with_part(name, replace(element, resolution=None, pitch=pitch))
 
 
-def read_free_at(entry: dict[str, Any], declared: Any, document: Document, place: Place, name: str) -> Any:
-    """`read_free` with faults noted in the document; None where anything is wrong."""
-    from pydantic_core import PydanticCustomError
-
-    from detopt.study.schema import read_free
-
+def _noting(document: Document, place: Place, reader: Callable[[], Any]) -> Any:
+    """What `reader` returns; None where it refuses, and the fault is noted in the document."""
     try:
-        return read_free(entry, declared.unit, declared, init=False)
+        return reader()
     except PydanticCustomError as error:
         context = error.context or {}
         document.fault((*place, *context["inside"]), context["message"])

@@ -354,13 +354,27 @@ def test_wrong_kind_in_a_detector(tmp_path, small_text, key, value):
 @pytest.mark.parametrize("value", WRONG)
 @pytest.mark.parametrize(
     "key",
-    ["name", "detector", "source", "mode", "variables", "objectives", "constraints", "cost", "search", "audit", "physics"]
+    [
+        "name",
+        "detector",
+        "source",
+        "mode",
+        "variables",
+        "objectives",
+        "constraints",
+        "cost",
+        "search",
+        "audit",
+        "physics",
+    ]
     + ["tracking", "seed", "head", "description"],
 )
 def test_wrong_kind_in_a_study(folder, study_text, key, value):
     path = folder / "study.yaml"
     path.write_text(replaced(study_text, key, value))
-    allowed = {(k, v) for k in ("variables", "constraints", "audit", "physics", "tracking", "search") for v in ("", " {}")}
+    allowed = {
+        (k, v) for k in ("variables", "constraints", "audit", "physics", "tracking", "search") for v in ("", " {}")
+    }
     allowed |= {(k, v) for k in ("name", "description") for v in (" text", " 1 mm")} | {("head", "")}
     allowed -= {("search", " {}")}
     if (key, value) in allowed:
@@ -382,7 +396,9 @@ def test_wrong_kind_of_an_entry(folder, study_text, old, value):
     assert any(f.line == line for f in faults(path))
 
 
-@pytest.mark.parametrize("text", ["- a\n- b\n", "just text\n", "1\n", "{}\n", "a: 1\n", "schema: 1\nname: x\n", "type: [gun]\n"])
+@pytest.mark.parametrize(
+    "text", ["- a\n- b\n", "just text\n", "1\n", "{}\n", "a: 1\n", "schema: 1\nname: x\n", "type: [gun]\n"]
+)
 def test_none_of_the_known_files(tmp_path, text):
     path = tmp_path / "file.yaml"
     path.write_text(text)

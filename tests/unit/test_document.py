@@ -157,3 +157,13 @@ def test_excerpt_points_at_the_column(document):
     for fault in read.faults:
         text, caret = fault.excerpt().splitlines()
         assert text[caret.index("^")] == ("1" if fault.line == 1 else "x")
+
+
+def test_anchor_used_twice(document):
+    """YAML allows it, and a warning with a Python path is no answer to a user: read, or refused as a fault."""
+    try:
+        read = document("a: &x 1\nb: &x 2\nc: *x\n")
+    except BadInput as refused:
+        assert refused.faults[0].line == 2
+    else:
+        assert read.faults or read.data == {"a": "1", "b": "2", "c": "2"}
