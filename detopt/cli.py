@@ -236,7 +236,7 @@ def _print_study(study: Any, report: dict[str, Any]) -> None:
     if "score" in report:
         _score_tables(report["score"], None)
         print(f"one score takes {1e3 * report['seconds_per_score']:.2g} ms; optimise: about {report['seconds']:.0f} s")
-    for note in study.notes:
+    for note in report.get("notes", study.notes):
         print(f"note: {note}")
 
 

@@ -9,7 +9,7 @@ from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import Surfaces, surfaces
 from detopt.reconstruction.least_squares import track_covariance
-from detopt.reconstruction.patterns import pattern_probability
+from detopt.reconstruction.patterns import pattern_probability, probability_of_hits
 from detopt.simulation.helix import curvature, helix
 from detopt.simulation.physics import Physics
 from detopt.simulation.scattering import beta, highland
@@ -25,7 +25,8 @@ class ExpectedTracks(NamedTuple):
     pt: Float[Array, " N"]  # variance of pT / pT; infinite without a field
     z0: Float[Array, " N"]  # mm^2
     theta: Float[Array, " N"]  # rad^2
-    efficiency: Float[Array, " N"]
+    efficiency: Float[Array, " N"]  # of a track
+    z_efficiency: Float[Array, " N"]  # of a track whose z0 and theta are measured
 
 
 def fewest_hits(detector: Detector) -> int:
@@ -134,5 +135,6 @@ def _expected_track(
         pt=mean(2, is_track) / kappa**2 if 2 in variance else jnp.full_like(momentum, jnp.inf),
         z0=mean(3, has_z),
         theta=mean(4, has_z) * jnp.sin(theta) ** 4,
-        efficiency=jnp.sum(jnp.where(is_track, probability, 0.0)),
+        efficiency=probability_of_hits(stacked.efficiency, crossings.crossed & measured[:, 0], min_hits),
+        z_efficiency=jnp.sum(jnp.where(has_z, probability, 0.0)),
     )

@@ -25,6 +25,10 @@ class Nodes(NamedTuple):
     efficiency: Float[Array, " N"]
     tracks: ExpectedTracks
 
+    def measured(self, of: str) -> Float[Array, " N"]:
+        """How often a track measures it."""
+        return self.tracks.z_efficiency if of in ("z0", "theta") else self.tracks.efficiency
+
     def variance(self, of: str) -> Float[Array, " N"]:
         """Variance of a track parameter."""
         return getattr(self.tracks, of)
@@ -100,7 +104,7 @@ class Evaluator:
         listed = least_efficient.surfaces()
         measures = [s.resolution is not None for s in listed]
         efficiency = np.array([s.efficiency if m else 1.0 for s, m in zip(listed, measures, strict=True)])
-        self.patterns = hit_patterns(efficiency, most_missing=max(sum(measures) - self.min_hits, 0))
+        self.patterns, self.neglected = hit_patterns(efficiency, max(sum(measures) - self.min_hits, 0))
         self.particles, self._rows = self._collect()
 
     def _collect(self) -> tuple[np.ndarray, dict[Any, tuple[np.ndarray, np.ndarray]]]:

@@ -58,7 +58,7 @@ class Resolution(_Tracks):
     def value(self, view: Any) -> Any:
         """Root of the mean variance."""
         nodes = view.nodes(self)
-        weight = nodes.weight * nodes.efficiency
+        weight = nodes.weight * nodes.measured(self.of)
         return ((weight * nodes.variance(self.of)).sum() / weight.sum()) ** 0.5
 
 

@@ -16,7 +16,7 @@ import optax
 from jaxtyping import Array, Bool, Float
 
 from detopt.backend import jax, jnp
-from detopt.search.problem import Point, Problem
+from detopt.search.problem import FEASIBLE, Point, Problem
 
 __all__ = ["GradientSearcher", "Round", "State", "Visit"]
 
@@ -259,7 +259,7 @@ def _inwards(u: Array, free: Array, excess: Array, jacobian: Array) -> Array:
 
 
 def _keep(state: State, u: Array, point: Point) -> State:
-    better = (point.loss < state.best_loss) & jnp.all(point.excess <= 0, axis=1) & jnp.isfinite(point.loss)
+    better = (point.loss < state.best_loss) & jnp.all(point.excess <= FEASIBLE, axis=1) & jnp.isfinite(point.loss)
     return state._replace(
         best_u=jnp.where(better[:, None], u, state.best_u), best_loss=jnp.where(better, point.loss, state.best_loss)
     )

@@ -9,7 +9,9 @@ from jaxtyping import Array, Float
 from detopt.backend import jnp
 from detopt.scoring.score import Score
 
-__all__ = ["Point", "Problem"]
+__all__ = ["FEASIBLE", "Point", "Problem", "random_starts"]
+
+FEASIBLE = 1e-12  # a relative excess below this is rounding: a published gap of exactly 5 mm meets a minimum of 5 mm
 
 
 class Point(NamedTuple):

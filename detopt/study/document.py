@@ -40,12 +40,15 @@ class Document:
 
     # -- faults --------------------------------------------------------------------------------------------------------
 
-    def fault(self, place: Place, message: str, *, key: bool = False) -> None:
-        """Note a fault at a place (or at its key); a place that is not in the file falls back to its parent."""
+    def position(self, place: Place, *, key: bool = False) -> tuple[int | None, int | None]:
+        """Line and column of a place, or of its key; of the nearest place around it where the file does not have it."""
         marks = self._keys if key else self._marks
         known = (place[:end] for end in range(len(place), -1, -1) if place[:end] in marks)
-        line, column = marks.get(next(known, ()), (None, None))
-        self.faults.append(Fault(self.file, line, column, self.where(place), message))
+        return marks.get(next(known, ()), (None, None))
+
+    def fault(self, place: Place, message: str, *, key: bool = False) -> None:
+        """Note a fault at a place, or at its key."""
+        self.faults.append(Fault(self.file, *self.position(place, key=key), self.where(place), message))
 
     def where(self, place: Place) -> str:
         """A place in words: an element goes by its name. ("elements", 3, "pitch") -> "L3"."""

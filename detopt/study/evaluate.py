@@ -10,9 +10,9 @@ from detopt.backend import jax
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
 from detopt.parameters import Space
-from detopt.reconstruction.expected import crossed_surfaces
 from detopt.scoring.evaluate import Evaluator
 from detopt.scoring.score import Score
+from detopt.search.problem import FEASIBLE
 from detopt.study.faults import BadInput, Fault
 from detopt.study.studies import Study
 
@@ -33,40 +33,6 @@ def make_evaluator(study: Study) -> Evaluator:
         raise BadInput([Fault(str(study.path), None, None, "", str(error))]) from None
 
 
-def check_edges(study: Study) -> None:
-    """Refuse bounds within which a track gains or loses a layer: the gradient of such an edge is not pathwise.
-
-    Raises:
-        BadInput: naming the layers, and what can be done.
-    """
-    evaluator, space = make_evaluator(study), array_space(study)
-    if not len(evaluator.particles):
-        return
-    # Each crossing is monotonic in every number that it depends on, so the corners of the box tell.
-    corners = np.random.default_rng(0).integers(0, 2, (2048, len(space))).astype(float)
-
-    @jax.jit
-    @jax.vmap
-    def crossed(u: jax.Array) -> jax.Array:
-        return crossed_surfaces(space.place(u), evaluator.particles, study.source.charge, study.physics)
-
-    found = np.asarray(crossed(np.concatenate([[space.init], corners])))
-    faults = []
-    for i, surface in enumerate(study.detector.surfaces()):
-        node = int(np.argmax((found[:, :, i] != found[:1, :, i]).any(axis=0)))
-        if (found[:, node, i] != found[0, node, i]).any():
-            p, theta = evaluator.particles[node]
-            own = [n for n in space.names if n.split(".")[0] in (surface.name, "field")] or list(space.names)
-            message = (
-                f"a track of {p:.4g} GeV at {np.degrees(theta):.4g} deg crosses {surface.name} for some values within the "
-                f"bounds of {', '.join(own)}, and misses it for others. The score jumps there, and the gradient of such an "
-                "edge is not in this version: narrow these bounds, or choose other angles or momenta"
-            )
-            faults.append(Fault(str(study.path), None, None, "variables", message))
-    if faults:
-        raise BadInput(faults)
-
-
 def array_space(study: Study) -> Space:
     """The study's space around a detector of arrays, ready to be traced."""
     return replace(study.space, detector=as_arrays(study.detector))
@@ -80,7 +46,10 @@ def score_design(study: Study, design: Detector) -> Score:
 
 def evaluate_study(study: Study, seed: int | None = None) -> dict[str, Any]:
     """Score the study's initial design: {objectives, constraints, cost}. `expected` scores need no seed."""
+    from detopt.study.edges import check_ranges
+
     study = study if seed is None else replace(study, seed=seed)
+    check_ranges(study)
     return score_as_dict(study, score_design(study, study.detector), study.detector)
 
 
@@ -90,7 +59,9 @@ def score_as_dict(study: Study, score: Score, design: Detector) -> dict[str, Any
     constraints: dict[str, Any] = {}
     for name, term in study.constraints.items():
         own = [float(rows[i]) for i, n in enumerate(score.constraint_names) if n == name]
-        constraints[name] = {"value": number(max(own, default=0.0)), "error": 0.0, "title": term.title}
+        value = max(own, default=0.0)
+        value = 0.0 if abs(value) < FEASIBLE else value  # rounding
+        constraints[name] = {"value": number(value), "error": 0.0, "title": term.title}
         for bound, sign in (("max", 1), ("min", -1)):
             if (limit := getattr(term, bound, None)) is not None and own:
                 constraints[name] |= {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from detopt.detector.cost import Prices, cost
 from detopt.detector.detector import Detector
 from detopt.parameters import quantities
-from detopt.scoring.terms import Budget, Cost, MaterialFloor, MinimumGap
+from detopt.scoring.terms import Budget, Cost, Coverage, MaterialFloor, MinimumGap
 from detopt.study.schema import near
 
 if TYPE_CHECKING:
@@ -28,8 +28,11 @@ def check_meaning(study: "Study", fault: Callable[..., None], notes: list[str]) 
         return
     sensors = detector.sensors()
     needed = 2 if detector.field is None else 3
-    if len(sensors) < needed and any(hasattr(t, "momentum") for t in study.objectives.values()):
-        fault(("detector",), f"{detector.name} has {len(sensors)} layers that measure; a track needs {needed}")
+    track = study.min_hits or needed + 1
+    if len(sensors) < track and any(hasattr(t, "momentum") for t in study.objectives.values()):
+        few = f"{detector.name} has {len(sensors)} layers that measure; a track needs {track} hits"
+        advice = f" (with tracking: {{min_hits: {needed}}}, it would need {needed})" if study.min_hits is None else ""
+        fault(("detector",), few + advice)
     if study.min_hits is not None and not needed <= study.min_hits <= len(sensors):
         fault(("tracking", "min_hits"), f"min_hits must be {needed} to {len(sensors)} here, got {study.min_hits}")
     if study.mode == "expected" and study.document.data.get("audit"):
@@ -39,14 +42,21 @@ def check_meaning(study: "Study", fault: Callable[..., None], notes: list[str]) 
     if not any(_is_cost(t) for t in (*study.objectives.values(), *study.constraints.values())):
         return
     if all(getattr(study.prices, item) is None for item in quantities(Prices)):
-        fault(("cost",), "a cost term needs prices: cost: {sensor_area: …, channel: …, light_support: …, layer: …}")
+        place = next((s, n) for s, ts in _sections(study) for n, t in ts.items() if _is_cost(t))
+        fault(place, "a cost term needs prices: cost: {sensor_area: …, channel: …, light_support: …, layer: …}")
         return
     if study.prices.light_support is not None:
-        thin = [e.name for e in detector.elements if e.measures and not e.radiation_thickness > 0]
+        thin = [e.name for e in detector.elements if e.measures and not _least_thickness(study, e.name) > 0]
         if thin:
-            fault(("cost", "light_support"), f"a price per lightness needs x_over_X0 above 0: {', '.join(thin)}")
+            fault(
+                ("cost", "light_support"), f"light supports have a price, so x/X0 must stay above 0: {', '.join(thin)}"
+            )
             return
     _check_budget(study, fault)
+
+
+def _sections(study: "Study") -> tuple[tuple[str, dict[str, Any]], ...]:
+    return ("objectives", study.objectives), ("constraints", study.constraints)
 
 
 def _is_cost(term: Any) -> bool:
@@ -57,7 +67,7 @@ def _check_terms(study: "Study", fault: Callable[..., None], notes: list[str]) -
     detector = study.detector
     fieldless = detector.field is None or detector.field.B == 0
     second_axis = sum(s.resolution is not None and s.resolution[1] is not None for s in detector.sensors())
-    for section, terms in (("objectives", study.objectives), ("constraints", study.constraints)):
+    for section, terms in _sections(study):
         for name, term in terms.items():
             of = getattr(term, "of", None)
             if of == "pt" and fieldless:
@@ -67,6 +77,8 @@ def _check_terms(study: "Study", fault: Callable[..., None], notes: list[str]) -
                     (section, name, "of"),
                     f"{of} needs two layers that measure their second axis; there are {second_axis}",
                 )
+            if isinstance(term, Coverage) and not any(s.kind == "cylinder" for s in detector.sensors()):
+                fault((section, name), "coverage is about barrel layers that measure, and there are none")
             if getattr(term, "elements", None):
                 for word in term.elements:
                     if word not in detector.names:
@@ -81,6 +93,10 @@ def _check_terms(study: "Study", fault: Callable[..., None], notes: list[str]) -
         bare = [e.name for e in detector.elements if e.measures and getattr(e, "pitch", None) is None]
         if bare:
             notes.append(f"cost: {', '.join(bare)} give a resolution and no pitch, so their channels are not counted")
+    for element in detector.elements:
+        if hasattr(element, "outer_radius") and not _least_width(study, element.name) > 0:
+            message = f"within the bounds, {element.name} can have an outer radius that is not beyond its inner one"
+            fault(("variables",), message)
     if not study.space.variables:
         notes.append("variables: nothing is free; the study can be evaluated, not optimised")
 
@@ -92,6 +108,20 @@ def _corner(study: "Study", better: Callable[[Detector], float]) -> Detector:
         corners = [{**values, v.name: end} for end in (v.lower, v.upper)]
         values = min(corners, key=lambda corner: better(study.space.at(corner)))
     return study.space.at(values)
+
+
+def _least_thickness(study: "Study", name: str) -> float:
+    def thickness(design: Detector) -> float:
+        return design.part(name).radiation_thickness
+
+    return thickness(_corner(study, thickness))
+
+
+def _least_width(study: "Study", name: str) -> float:
+    def width(design: Detector) -> float:
+        return design.part(name).outer_radius - design.part(name).inner_radius
+
+    return width(_corner(study, width))
 
 
 def _check_budget(study: "Study", fault: Callable[..., None]) -> None:

@@ -20,9 +20,10 @@ from detopt.detector.surfaces import as_arrays
 from detopt.runs import Run, new_run
 from detopt.scoring.evaluate import Evaluator
 from detopt.search.gradient import LBFGS_PENALTY, LBFGS_ROUNDS, GradientSearcher, State, Visit
-from detopt.search.problem import Problem, random_starts
+from detopt.search.problem import FEASIBLE, Problem, random_starts
 from detopt.study.detectors import open_detector
-from detopt.study.evaluate import array_space, check_edges, make_evaluator, score_as_dict
+from detopt.study.edges import check_bounds, check_ranges
+from detopt.study.evaluate import array_space, make_evaluator, score_as_dict
 from detopt.study.faults import BadInput, Fault
 from detopt.study.placement import grid_start, radius_groups
 from detopt.study.resolution import resolution_table
@@ -82,7 +83,8 @@ def optimise_study(
         message = "nothing is free to optimise: give bounds to some numbers, as in L0.radius: {bounds: [20 mm, 40 mm]}"
         raise BadInput([Fault(str(study.path), None, None, "variables", message)])
     started = time.monotonic()
-    check_edges(study)
+    check_ranges(study)
+    check_bounds(study, array_space(study), make_evaluator(study).particles)
     run = new_run(study.name, _manifest(study, command), out)
     manifest = run.manifest
     detector_text = _write_inputs(run, study)
@@ -91,10 +93,11 @@ def optimise_study(
     score = jax.jit(evaluate)
     key = jax.random.key(study.seed)
     initial = score(as_arrays(study.detector), None, key)
-    if not np.isfinite(initial.values).all():
-        bad = [n for n, v in zip(initial.objective_names, initial.values, strict=True) if not math.isfinite(v)]
-        message = f"{', '.join(bad)} is not finite for the initial design: too few layers are crossed and measure"
-        raise BadInput([Fault(str(study.path), None, None, "objectives", message)])
+    bad = {n: float(v) for n, v in zip(initial.objective_names, initial.values, strict=True) if not 0 < v < math.inf}
+    if bad:
+        shown = ", ".join(f"{name} is {value:g}" for name, value in bad.items())
+        message = f"{shown} for the initial design, and only positive values can be compared: do enough layers measure?"
+        raise BadInput([Fault(str(study.path), *study.document.position(("objectives",)), "objectives", message)])
 
     space = array_space(study)
     problem = Problem(
@@ -189,8 +192,11 @@ class _Search:
             moved = self.searcher.inside(jnp.asarray(batch), jnp.asarray((batch > 0) & (batch < 1)))
             point = self.searcher.slope(moved, state.multipliers, LBFGS_PENALTY).point
             scored += zip(np.asarray(moved), point.loss, np.asarray(point.excess), strict=True)
-        limit = float(scored[0][1]) + READABLE
-        return [row for row, loss, excess in scored[:count] if loss <= limit and (excess <= 0).all()][-1]
+        # Never more than that, and never worse than the initial design, whose loss is 0.
+        loss = float(np.min(np.asarray(state.best_loss)))
+        limit = max(loss, min(loss + READABLE, 0.0))
+        good = [row for row, value, excess in scored[:count] if value <= limit and (excess <= FEASIBLE).all()]
+        return good[-1] if good else u
 
     def _choose(self, state: State) -> np.ndarray:
         losses = np.asarray(state.best_loss)
@@ -198,7 +204,7 @@ class _Search:
             worst = np.asarray(self.searcher.slope(state.u, state.multipliers, LBFGS_PENALTY).point.excess)
             i = int(np.argmin(np.maximum(worst, 0).max(axis=1)))
             names = self.row_names()
-            missed = sorted({f"{names[j]} by {100 * e:.3g} %" for j, e in enumerate(worst[i]) if e > 0})
+            missed = sorted({f"{names[j]} by {100 * e:.3g} %" for j, e in enumerate(worst[i]) if e > FEASIBLE})
             raise Infeasible(
                 f"no design that meets all constraints was found; the closest misses {', '.join(missed)}. "
                 "Loosen these constraints, widen the bounds, or search longer (search: steps, restarts)."
@@ -221,7 +227,7 @@ class _Search:
             "loss": point.loss,
             "best": np.where(np.isfinite(best), best, np.nan),
             "violation": violation,
-            "feasible": violation <= 0,
+            "feasible": violation <= FEASIBLE,
             **{name: point.values[..., i] for i, name in enumerate(self.study.objectives)},
             "cost": point.cost,
             **{v.name: np.asarray(v.value(u[..., i])) for i, v in enumerate(self.study.space.variables)},

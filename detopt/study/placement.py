@@ -29,13 +29,15 @@ def radius_groups(space: Space) -> list[list[int]]:
     """Variables that are radii of barrel layers with the same bounds: their layers may stand in any order."""
     groups: dict[tuple[float, float], list[int]] = {}
     for i, v in enumerate(space.variables):
-        if v.name.endswith(".radius") and len(v.names) == 1:
+        if v.name.endswith(".radius") and len(v.names) == 1 and space.detector.part(v.name.split(".")[0]).measures:
             groups.setdefault((v.lower, v.upper), []).append(i)
     return [group for group in groups.values() if len(group) > 1]
 
 
 def grid_start(evaluator: Evaluator, space: Space, problem: Problem) -> Float[np.ndarray, " n"]:
     """The initial design with its layers placed after the best weights, at a point of the unit box.
+
+    Only where the layers of a group stand changes. The grid's shares are of the group's first layer.
 
     Args:
         evaluator: of the study; its objectives on tracks are what the weights improve.
@@ -62,7 +64,7 @@ def _placed(evaluator: Evaluator, space: Space, problem: Problem, group: list[in
 
     terms = {n: t for n, t in evaluator.objectives.items() if hasattr(t, "momentum")}
     template = relaxed(np.ones(_POINTS).tolist())
-    score = Evaluator(terms, {}, evaluator.prices, evaluator.source, evaluator.physics, template)
+    score = Evaluator(terms, {}, evaluator.prices, evaluator.source, evaluator.physics, template, evaluator.min_hits)
     rows = np.array([n in terms for n in evaluator.objectives])
     fixed = as_arrays(template)
 

@@ -8,8 +8,8 @@ from ruamel.yaml import YAML
 
 from detopt.detector.detector import Detector
 from detopt.detector.elements import ELEMENTS
-from detopt.parameters import Space, declaration
-from detopt.units import format_quantity
+from detopt.parameters import Space, Variable
+from detopt.units import format_quantity, parse_quantity
 
 __all__ = ["detector_with", "resolved_study"]
 
@@ -41,14 +41,24 @@ def detector_with(text: str, space: Space, values: dict[str, float], header: Ite
     data = _yaml().load(text)
     for variable in space.variables:
         for name in variable.names:
-            _set(data, space.detector, name, variable.display_unit, values[variable.name])
+            _set(data, space.detector, name, _written(variable, values[variable.name]))
     return "".join(f"# {line}\n" for line in header) + _dump(data)
 
 
-def _set(data: Any, detector: Detector, name: str, unit: str, value: float) -> None:
+def _written(variable: Variable, value: float) -> str:
+    """The number as it is written: rounded, unless that takes it over a bound."""
+    unit = variable.display_unit or variable.unit
+    rounded = format_quantity(value, unit, digits=DIGITS)
+    if variable.lower <= parse_quantity(rounded, variable.unit) <= variable.upper:
+        return rounded
+    return format_quantity(value, unit, digits=17)
+
+
+def _set(data: Any, detector: Detector, name: str, written: str) -> None:
     part, field, *axis = name.split(".")
     holder = data["field"] if part == "field" else next(e for e in data["elements"] if e["name"] == part)
-    written = quantity_text(value, unit or declaration(detector, name).unit)
+    if field not in holder:  # a pitch that took the place of a resolution
+        holder[field] = holder.pop("resolution")
     old = holder[field]
     if axis and not (isinstance(old, dict) and axis[0] in old):  # one number stood for both axes
         old = holder[field] = dict.fromkeys(ELEMENTS[holder["type"]].axes, old)  # type: ignore[attr-defined]
@@ -61,11 +71,6 @@ def _set(data: Any, detector: Detector, name: str, unit: str, value: float) -> N
             old[key] = written
     else:
         holder[field] = written
-
-
-def quantity_text(value: float, unit: str) -> str:
-    """A number as it is written to YAML."""
-    return format_quantity(value, unit, digits=DIGITS)
 
 
 def resolved_study(study_text: str, detector_text: str, objective_texts: dict[str, str]) -> str:

@@ -1,0 +1,104 @@
+"""Edges that `expected` cannot handle: a track that gains or loses a layer, within a source's range or a study's bounds.
+
+The score jumps where a layer is gained or lost. Over a range of angles a quadrature misses such jumps, and over the design
+box their gradient is not pathwise. Both are looked for on samples and refused.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from detopt.backend import jax
+from detopt.detector.surfaces import as_arrays
+from detopt.parameters import Space
+from detopt.reconstruction.expected import crossed_surfaces
+from detopt.study.faults import BadInput, Fault
+from detopt.study.studies import Study
+
+__all__ = ["check_bounds", "check_ranges"]
+
+_ANGLES, _MOMENTA = 181, 7  # points of a range
+_SAMPLES, _SCAN = 2048, 65  # corners and inner points of the box each; points along each variable
+
+
+def check_ranges(study: Study) -> None:
+    """Refuse a range of angles or momenta within which the initial design gains or loses a layer. Raises BadInput."""
+    detector, faults = as_arrays(study.detector), []
+    for grid in _ranges(study):
+        found = np.asarray(crossed_surfaces(detector, grid, study.source.charge, study.physics))
+        for i, surface in enumerate(study.detector.surfaces()):
+            changes = np.flatnonzero(found[1:, i] != found[:-1, i])
+            if len(changes):
+                p, theta = grid[changes[0]]
+                message = (
+                    f"tracks cross {surface.name} at some angles or momenta of this range and miss it at others (near "
+                    f"{p:.4g} GeV, {np.degrees(theta):.4g} deg). Edges inside a range are not in this version: give "
+                    "the objectives a momentum and a theta of their own, or narrow the range"
+                )
+                faults.append(Fault(str(study.path), *study.document.position(("source",)), "source", message))
+    if faults:
+        raise BadInput(faults)
+
+
+def _ranges(study: Study) -> list[Float[np.ndarray, "N 2"]]:
+    """For each range that a term averages over: points along the angles, at several momenta."""
+    grids = {}
+    for term in (*study.objectives.values(), *study.constraints.values()):
+        if not hasattr(term, "momentum"):
+            continue
+        low, high = study.source.momentum if term.momentum is None else (term.momentum,) * 2
+        first, last = study.source.theta if term.theta is None else (term.theta,) * 2
+        if (low, first) != (high, last):
+            momenta = np.geomspace(low, high, _MOMENTA if low < high else 1)
+            angles = np.linspace(first, last, _ANGLES if first < last else 1)
+            # A boustrophedon: neighbours in the list are neighbours in the range.
+            rows = [(p, t) for i, p in enumerate(momenta) for t in (angles if i % 2 == 0 else angles[::-1])]
+            grids[low, high, first, last] = np.array(rows)
+    return list(grids.values())
+
+
+def check_bounds(study: Study, space: Space, particles: Float[np.ndarray, "N 2"]) -> None:
+    """Refuse bounds within which a track gains or loses a layer.
+
+    Args:
+        study: says which layers and variables there are.
+        space: around a detector of arrays.
+        particles: momentum and angle of the tracks that are scored.
+
+    Raises:
+        BadInput: naming the layers, and what can be done.
+    """
+    if not len(particles):
+        return
+    ends = [(p, t) for p in study.source.momentum for t in study.source.theta]
+    tracks = np.concatenate([particles, ends]) if study.source.theta[0] < study.source.theta[1] else particles
+
+    @jax.jit
+    @jax.vmap
+    def crossed(u: jax.Array) -> jax.Array:
+        return crossed_surfaces(space.place(u), tracks, study.source.charge, study.physics)
+
+    found = np.asarray(crossed(_samples(space)))  # (designs, tracks, surfaces), the initial design first
+    faults = []
+    for i, surface in enumerate(study.detector.surfaces()):
+        differs = (found[:, :, i] != found[:1, :, i]).any(axis=0)
+        if differs.any():
+            p, theta = tracks[int(np.argmax(differs))]
+            own = [n for n in space.names if n.split(".")[0] in (surface.name, "field")] or list(space.names)
+            message = (
+                f"a track of {p:.4g} GeV at {np.degrees(theta):.4g} deg crosses {surface.name} for some values within the "
+                f"bounds of {', '.join(own)}, and misses it for others. The score jumps there, and the gradient of such an "
+                "edge is not in this version: narrow these bounds, or choose other angles or momenta"
+            )
+            faults.append(Fault(str(study.path), *study.document.position(("variables", own[0])), "variables", message))
+    if faults:
+        raise BadInput(faults)
+
+
+def _samples(space: Space) -> Float[np.ndarray, "designs n"]:
+    n, random = len(space), np.random.default_rng(0)
+    start = np.array(space.init)
+    scan = np.tile(start, (n, _SCAN, 1))
+    for i in range(n):
+        scan[i, :, i] = np.linspace(0, 1, _SCAN)
+    corners = random.integers(0, 2, (_SAMPLES, n)).astype(float)
+    return np.concatenate([start[None], corners, random.uniform(size=(_SAMPLES, n)), scan.reshape(-1, n)])

@@ -1,0 +1,86 @@
+"""A study small enough to be optimised in seconds: four layers, one objective, a budget and a gap."""
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+DETECTOR = """\
+schema: 1
+name: four
+frame: barrel
+field: {type: solenoid, B: 2 T}
+elements:
+  # the beam pipe
+  - {name: pipe, type: barrel_layer, radius: 10 mm, half_length: 1 m, x_over_X0: 0.3 %}
+  - {name: L0, type: barrel_layer, radius: 30 mm, half_length: 1 m, x_over_X0: 0.5 %, pitch: {rphi: 40 um, z: 60 um}}
+  - {name: L1, type: barrel_layer, radius: 60 mm, half_length: 1 m, x_over_X0: 0.5 %, pitch: 50 um}
+  - {name: L2, type: barrel_layer, radius: 90 mm, half_length: 1 m, x_over_X0: 0.5 %, pitch: 50 um}
+  - {name: L3, type: barrel_layer, radius: 120 mm, half_length: 1 m, x_over_X0: 0.5 %, resolution: 10 um}
+"""
+
+STUDY = """\
+schema: 1
+name: small
+detector: four.yaml
+source: {type: gun, momentum: 1 GeV}
+variables:
+  L0.radius: {bounds: [15 mm, 50 mm]}
+  L3.radius: {bounds: [80 mm, 250 mm]}
+  L1.pitch: {bounds: [20 um, 100 um], same_for: [L2]}
+  L0.pitch.rphi: {bounds: [20 um, 100 um]}
+objectives:
+  d0: {type: resolution, of: d0, momentum: 2 GeV}
+constraints:
+  budget: {type: cost, max: 250 kEUR}
+  gap: {type: minimum_gap, min: 12 mm}
+cost: {sensor_area: 60 kEUR/m2, channel: 0.0001 EUR}
+search: {type: gradient, steps: 30, restarts: 1}
+seed: 3
+"""
+
+
+@pytest.fixture(scope="session")
+def study_text() -> str:
+    """The study's YAML."""
+    return STUDY
+
+
+@pytest.fixture(scope="session")
+def write_small():
+    """Write four.yaml and study.yaml into a folder; returns the study's path."""
+
+    def write(folder: Path, *changes: tuple[str, str]) -> Path:
+        study = STUDY
+        for old, new in changes:
+            assert study.count(old) == 1, old
+            study = study.replace(old, new)
+        (folder / "four.yaml").write_text(DETECTOR)
+        (folder / "study.yaml").write_text(study)
+        return folder / "study.yaml"
+
+    return write
+
+
+class Answer(NamedTuple):
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """Run `detopt …` in this process, as the shell would."""
+    from detopt.cli import main
+
+    def run(*words: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["detopt", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        return Answer(int(left.value.code or 0), *capsys.readouterr())
+
+    return run
