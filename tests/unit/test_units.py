@@ -44,7 +44,7 @@ def test_quantities(text, unit, value):
         ("nan", "", "expected a number"),
         ("012", "", "leading zeros"),
         ("0x10 mm", "mm", "unknown unit|cannot read"),
-        ("1_000 mm", "mm", "unknown unit"),
+        ("1_000 mm", "mm", "underscores"),
         ("", "mm", "expected a number"),
         ("5 mm mm", "mm", "unknown unit|wrong|needs"),
         ("5 mm", "", "without a dimension"),

@@ -117,9 +117,9 @@ def test_a_detector_that_declares_its_own_variables(small, tmp_path):
         ("B: 2 T", "B: {init: 2 T, bounds: [1 T, 3 T]}"),
     )
     declared, _ = check(small, tmp_path, "L0.radius", "L2.resolution.rphi", "L1.resolution", "field.B")
-    assert [d.variable.name for d in declared] == ["field.B", "L0.radius", "L1.resolution", "L2.resolution.rphi"]
-    assert [d.variable.init for d in declared] == pytest.approx([2.2, 22.0, 0.0055, 0.0077])
-    assert [(d.variable.lower, d.variable.upper) for d in declared][:2] == [(1.0, 3.0), (15.0, 35.0)]
+    assert [d.name for d in declared] == ["field.B", "L0.radius", "L1.resolution", "L2.resolution.rphi"]
+    assert [d.init for d in declared] == pytest.approx([2.2, 22.0, 0.0055, 0.0077])
+    assert [(d.lower, d.upper) for d in declared][:2] == [(1.0, 3.0), (15.0, 35.0)]
 
 
 def test_one_axis_of_a_number_that_was_free_as_a_pair(small, tmp_path):
@@ -168,13 +168,39 @@ def test_block_style_quotes_and_units_stay(small, tmp_path):
 def test_a_design_on_its_bounds_can_be_fed_back(folder, study_text, end):
     """Seven digits are written; bounds with more digits must still hold the number."""
     bounds = {"lower": "[15.123456789 mm, 35 mm]", "upper": "[15 mm, 34.987654321 mm]"}[end]
-    (folder / "study.yaml").write_text(study_text.replace("[15 mm, 35 mm]", bounds))
+    (folder / "study.yaml").write_text(study_text.replace("[15 mm, 35 mm]", bounds).replace("250 kEUR", "1 MEUR"))
     study = detopt.load(folder / "study.yaml")
     values = {v.name: getattr(v, end) for v in study.space.variables}
     out = folder / "out.yaml"
     out.write_text(detector_with((folder / "small.yaml").read_text(), study.space, values))
     again = study.with_detector(out)
     assert get(again.detector, "L0.radius") == pytest.approx(values["L0.radius"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "L3.pitch: {bounds: [10 um, 90 um]}",
+        "L2.pitch.rphi: {bounds: [10 um, 90 um]}",
+        "L2.pitch.z: {bounds: [10 um, 900 um]}",
+        "L3.radius: {init: 150 mm, fixed: true}",
+        "L3.radius: {init: 150 mm, bounds: [100 mm, 200 mm]}",
+    ],
+)
+def test_what_a_study_changes_is_written(folder, study_text, entry):
+    """The file of the initial values is the study's initial detector, also where the study has changed it."""
+    text = study_text.replace("L1.radius: {bounds: [25 mm, 70 mm]}", entry).replace("250 kEUR", "1 MEUR")
+    (folder / "study.yaml").write_text(text)
+    study = detopt.load(folder / "study.yaml")
+    values = {v.name: v.init for v in study.space.variables}
+    (folder / "out.yaml").write_text(detector_with((folder / "small.yaml").read_text(), study.space, values))
+    found, _ = open_detector(folder / "out.yaml")
+    for name in ("L3.radius", "L2.resolution.rphi", "L2.pitch.rphi", "L2.pitch.z", "L3.pitch", "L3.resolution"):
+        try:
+            expected = get(study.detector, name)
+        except KeyError:
+            continue
+        assert get(found, name) == pytest.approx(expected, rel=1e-6), name
 
 
 def test_resolved_study_is_a_study(folder, study_text, small_text, root):
