@@ -1,6 +1,7 @@
 """The command line. Each command is a few lines around the Python interface; heavy imports wait until they are needed."""
 
 import json
+import re
 import sys
 import textwrap
 import time
@@ -251,7 +252,7 @@ def show(
     from detopt.study.files import load_kind
 
     loaded = load_kind(detector, "detector")
-    target = out or Path(f"{loaded.name}.png")
+    target = out or Path(re.sub(r"[^\w.+-]+", "_", loaded.name).lstrip(".") + ".png")
     if target.suffix not in (".png", ".pdf", ".svg"):
         _fail(f"--out: {target} must end in .png, .pdf or .svg", 2)
     rows = []

@@ -66,9 +66,8 @@ class View:
 
     def with_pitch(self, names: tuple[str, ...]) -> list[Any]:
         """The named elements, or all that have a pitch."""
-        return [
-            e for e in self._design.elements if (e.name in names if names else getattr(e, "pitch", None) is not None)
-        ]
+        pitched = (e for e in self._design.elements if getattr(e, "pitch", None) is not None)
+        return [e for e in pitched if e.name in names or not names]
 
 
 class Evaluator:

@@ -46,7 +46,7 @@ def read_detector(document: Document, place: Place = ()) -> tuple[Detector | Non
     field = None
     if data.get("field") is not None:
         at = (*place, "field")
-        field = _build(read_choice(FIELDS, data["field"], document, at, "field"), "field", frees)
+        field = _build(read_choice(FIELDS, data["field"], document, at, "field", free=True), "field", frees)
         if frame in ("beamline", "portal"):
             document.fault(at, "field: a solenoid goes with frame: barrel")
 
@@ -96,7 +96,7 @@ def _read_elements(data: Any, frame: Any, document: Document, place: Place, free
     seen: dict[str, int] = {}
     for i, entry in enumerate(data):
         at = (*place, i)
-        chosen = read_choice(ELEMENTS, entry, document, at, "element")
+        chosen = read_choice(ELEMENTS, entry, document, at, "element", free=True)
         if not isinstance(entry, dict):
             continue
         name = entry.get("name")
@@ -115,8 +115,8 @@ def _read_elements(data: Any, frame: Any, document: Document, place: Place, free
         if element is not None:
             _check_geometry(element, document, at)
             elements.append(element)
-    surfaces = [s.name for e in elements for s in e.surfaces()]
-    for i, element in enumerate(elements):
+    surfaces = [] if document.faults else [s.name for e in elements for s in e.surfaces()]
+    for i, element in enumerate(elements if surfaces else ()):
         if isinstance(element, BarrelStack):
             taken = {n for n in surfaces if surfaces.count(n) > 1} & {s.name for s in element.surfaces()}
             if taken:

@@ -4,6 +4,7 @@ Scalars stay text until a schema says what they are: so `1e-3` is a number, `on`
 and an error can quote what was written. Tags, duplicate keys and alias bombs are refused.
 """
 
+import warnings
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ _MOST_BYTES = 20_000_000
 class Document:
     """A parsed file. `data` holds dicts, lists, text and None; `faults` grows while schemas look at it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, text: str | None = None) -> None:
+        """Read a file, or the `text` that will stand there. Raises BadInput where it is not YAML at all."""
         self.path = path
         self.file = str(path)
         self.faults: list[Fault] = []
@@ -34,7 +36,7 @@ class Document:
         self._keys: dict[Place, tuple[int, int]] = {}
         self._count = 0
         self._early: list[tuple[Place, tuple[int, int], str]] = []  # faults met before the data stands
-        self.data: Any = self._read()
+        self.data: Any = self._parse(self._read() if text is None else text)
         for place, mark, message in self._early:
             self.faults.append(Fault(self.file, *mark, self.where(place), message))
 
@@ -73,26 +75,33 @@ class Document:
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
-    def _read(self) -> Any:
+    def _read(self) -> str:
         try:
             if self.path.stat().st_size > _MOST_BYTES:
                 raise BadInput([Fault(self.file, None, None, "", f"is larger than {_MOST_BYTES // 10**6} MB")])
-            text = self.path.read_text(encoding="utf-8-sig")
+            return self.path.read_text(encoding="utf-8-sig")
         except FileNotFoundError:
             raise BadInput([Fault(self.file, None, None, "", "no such file")]) from None
         except UnicodeDecodeError as error:
             raise BadInput([Fault(self.file, None, None, "", f"is not UTF-8 text ({error.reason})")]) from None
-        except OSError as error:
-            raise BadInput([Fault(self.file, None, None, "", f"cannot be read: {error.strerror}")]) from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise BadInput([Fault(self.file, None, None, "", f"cannot be read: {reason}")]) from None
+
+    def _parse(self, text: str) -> Any:
         try:
-            node = YAML(typ="safe", pure=True).compose(text)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # an anchor that is used twice means what YAML says it does
+                node = YAML(typ="safe", pure=True).compose(text)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             message = " ".join(str(part) for part in (error.problem, error.context) if part)
             line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
             raise BadInput([Fault(self.file, line, column, "", f"not valid YAML: {message}")]) from None
         except (YAMLError, RecursionError, ValueError) as error:
-            raise BadInput([Fault(self.file, None, None, "", f"not valid YAML: {error}")]) from None
+            raise BadInput(
+                [Fault(self.file, None, None, "", f"not valid YAML: {' '.join(str(error).split())}")]
+            ) from None
         if node is None:
             raise BadInput([Fault(self.file, None, None, "", "is empty")])
         return self._plain(node, ())
@@ -123,4 +132,6 @@ class Document:
                 continue
             self._keys[(*place, key)] = mark
             data[key] = self._plain(value_node, (*place, key))
+            if value_node.start_mark.index == value_node.end_mark.index:
+                self._marks[(*place, key)] = mark  # nothing stands there: YAML puts it where the next thing begins
         return data

@@ -8,7 +8,7 @@ from detopt.simulation.source import SOURCES
 from detopt.study.detectors import read_detector
 from detopt.study.document import Document
 from detopt.study.faults import BadInput, Fault
-from detopt.study.library import find
+from detopt.study.library import find, is_file
 from detopt.study.studies import load_study, read_source, read_term
 
 __all__ = ["kind_of", "load_file", "locate"]
@@ -24,16 +24,17 @@ def kind_of(data: Any) -> str | None:
         return "detector"
     if data.keys() & {"detector", "objectives", "variables"}:
         return "study"
-    if data.get("type") in OBJECTIVES or "goal" in data or "of" in data:
+    word = data.get("type") if isinstance(data.get("type"), str) else None
+    if word in OBJECTIVES or "goal" in data or "of" in data:
         return "objective"
-    if data.get("type") in SOURCES or "particle" in data:
+    if word in SOURCES or "particle" in data:
         return "source"
     return None
 
 
 def locate(path: Path) -> Path:
     """The file itself, or the one of that name in the library; the path as it is where there is none."""
-    if path.exists():
+    if is_file(path):
         return path
     found = (find(str(path), kind, Path.cwd()) for kind in _LIBRARIES.values())
     return next((f for f in found if f is not None), path)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["find", "shipped", "shipped_files"]
+__all__ = ["find", "is_file", "shipped", "shipped_files"]
 
 
 def shipped() -> Path:
@@ -31,7 +31,15 @@ def find(name: str, kind: str, beside: Path) -> Path | None:
         kind: the library folder to look in as well.
         beside: the folder of the file that names it.
     """
-    return next((path for path in _candidates(Path(name), kind, beside.resolve()) if path.is_file()), None)
+    return next((path for path in _candidates(Path(name), kind, beside.resolve()) if is_file(path)), None)
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _candidates(name: Path, kind: str, beside: Path) -> Iterator[Path]:

@@ -38,7 +38,8 @@ def check_meaning(study: "Study", fault: Callable[..., None], notes: list[str]) 
     if study.mode == "expected" and study.document.data.get("audit"):
         notes.append("audit: expected scores are exact, so no events are spent on an audit")
     _check_terms(study, fault, notes)
-    _check_limits(study, fault)
+    if study.space.variables:  # a single design is only scored
+        _check_limits(study, fault)
     if not any(_is_cost(t) for t in (*study.objectives.values(), *study.constraints.values())):
         return
     if all(getattr(study.prices, item) is None for item in quantities(Prices)):
@@ -49,10 +50,12 @@ def check_meaning(study: "Study", fault: Callable[..., None], notes: list[str]) 
         thin = [e.name for e in detector.elements if e.measures and not _least_thickness(study, e.name) > 0]
         if thin:
             fault(
-                ("cost", "light_support"), f"light supports have a price, so x/X0 must stay above 0: {', '.join(thin)}"
+                ("cost", "light_support"),
+                f"light supports have a price, so x_over_X0 must stay above 0: {', '.join(thin)}",
             )
             return
-    _check_budget(study, fault)
+    if study.space.variables:
+        _check_budget(study, fault)
 
 
 def _sections(study: "Study") -> tuple[tuple[str, dict[str, Any]], ...]:
@@ -145,7 +148,8 @@ def _check_limits(study: "Study", fault: Callable[..., None]) -> None:
             _check_gaps(study, name, term.min, fault)
         elif isinstance(term, MaterialFloor):
             for element in study.detector.elements:
-                if element.name in term.elements if term.elements else getattr(element, "pitch", None):
+                named = element.name in term.elements or not term.elements
+                if named and getattr(element, "pitch", None) is not None:
                     _check_floor(study, name, term, element.name, fault)
 
 

@@ -204,12 +204,12 @@ def model(cls: type) -> type[BaseModel]:
 
 
 def read(
-    cls: type, data: Any, document: Document, place: Place, skip: tuple[str, ...] = ("type",)
+    cls: type, data: Any, document: Document, place: Place, skip: tuple[str, ...] = ("type",), free: bool = False
 ) -> dict[str, Any] | None:
-    """Check a mapping against a declared dataclass; faults go to the document.
+    """Check a mapping against a declared dataclass; faults go to the document. Numbers may be `Free` where it says so.
 
     Returns:
-        The fields that were given or have a default (numbers may be `Free`), or None where anything is wrong.
+        The fields that were given or have a default, or None where anything is wrong.
     """
     if not isinstance(data, dict):
         document.fault(place, f"expected a mapping, got {_kind(data)}")
@@ -221,7 +221,11 @@ def read(
         for entry in error.errors(include_url=False):
             _note(entry, known, document, place)
         return None
-    return {name: getattr(checked, name) for name in type(checked).model_fields}
+    fields = {name: getattr(checked, name) for name in type(checked).model_fields}
+    frees = [name for name, value in fields.items() if isinstance(value, Free)]
+    for name in frees if not free else ():
+        document.fault((*place, name), f"{name} cannot be a variable: only the numbers of the detector can")
+    return None if frees and not free else fields
 
 
 def _note(entry: Any, known: list[str], document: Document, place: Place) -> None:
@@ -254,7 +258,7 @@ def read_file(
 
 
 def read_choice(
-    kinds: dict[str, type], data: Any, document: Document, place: Place, what: str
+    kinds: dict[str, type], data: Any, document: Document, place: Place, what: str, free: bool = False
 ) -> tuple[type, dict[str, Any] | None] | None:
     """Check a mapping whose `type` says which class it is; (class, fields or None), or None where the type is wrong."""
     if not isinstance(data, dict):
@@ -269,4 +273,4 @@ def read_choice(
                 (*place, "type"), f"unknown {what} type {word!r}{near(word, kinds)}; known: {', '.join(kinds)}"
             )
         return None
-    return kinds[word], read(kinds[word], data, document, place)
+    return kinds[word], read(kinds[word], data, document, place, free=free)

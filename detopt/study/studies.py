@@ -190,12 +190,12 @@ class _Reader:
         search = self._search(data.get("search"))
         if "objectives" in data and not data["objectives"]:
             self.fault(("objectives",), "a study needs at least one objective")
-        if not (top and detector and source and prices and physics and tracking and search):
-            return None
         if self.replacement is not None:
             variables = []  # another detector is only scored, whatever the bounds
-        else:
+        elif detector is not None:
             detector, variables = self._variables(data.get("variables"), detector, variables)
+        if not (top and detector and source and prices and physics and tracking and search):
+            return None
         study = Study(
             name=top["name"],
             description=top["description"],
@@ -225,7 +225,7 @@ class _Reader:
             detector, declared = read_detector(self.document, ("detector",))
             return None, detector, declared
         if self.replacement is None and not isinstance(data, str):
-            if data is not None:
+            if "detector" in self.document.data:  # reported as missing otherwise
                 self.fault(("detector",), "detector must be the path of a detector's file, or a detector")
             return None, None, []
         path = self.replacement or find(data, "detectors", self.document.path.parent)
@@ -343,15 +343,18 @@ class _Reader:
         tied = tuple(t if "." in t else f"{t}.{name.partition('.')[2]}" for t in fields["same_for"])
         init, unit = (known.init, known.display_unit) if known else (current, "")
         bounds = (known.lower, known.upper) if known else (0.0, 0.0)
-        if fields["bounds"] is not None:
-            entry = {"bounds": fields["bounds"], **({} if fields["init"] is None else {"init": fields["init"]})}
-            values = entry
-            checked = _noting(self.document, place, lambda: read_free(values, declared.unit, declared, init=False))
-            if checked is None:
+        written = {key: fields[key] for key in ("bounds", "init") if fields[key] is not None}
+        if "bounds" in written:
+            free = _noting(self.document, place, lambda: read_free(written, declared.unit, declared, init=False))
+            if free is None:
                 return detector
-            assert checked.bounds is not None
-            bounds, unit = checked.bounds, checked.unit
-            init = init if checked.init is None else checked.init
+            bounds, unit = free.bounds, free.unit
+            init = init if free.init is None else free.init
+        elif "init" in written:
+            at = (*place, "init")
+            init = _noting(self.document, at, lambda: read_number(written["init"], declared.unit, declared))
+            if init is None:
+                return detector
         slack = 1e-9 * (bounds[1] - bounds[0])  # of rounding
         if not bounds[0] - slack <= init <= bounds[1] + slack:
             low, high, start = (format_quantity(v, unit, digits=10) for v in (*bounds, init))

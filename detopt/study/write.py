@@ -1,17 +1,20 @@
 """Writing YAML: a detector with other numbers, comments and layout kept; a study with its detector inside."""
 
+import copy
 import io
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
 from detopt.detector.detector import Detector
-from detopt.detector.elements import ELEMENTS
-from detopt.parameters import Space, Variable
-from detopt.units import format_quantity, parse_quantity
+from detopt.parameters import Quantity, Space, Variable, quantities
+from detopt.study.detectors import read_detector
+from detopt.study.document import Document
+from detopt.units import format_quantity, parse_quantity, split_quantity
 
-__all__ = ["detector_with", "resolved_study"]
+__all__ = ["detector_with", "inline_detector", "resolved_study"]
 
 DIGITS = 7  # of the numbers written: 0.1 nm in a millimetre, and short enough to read
 
@@ -20,6 +23,7 @@ def _yaml() -> YAML:
     yaml = YAML(typ="rt", pure=True)
     yaml.width = 1000  # lines stay as they are
     yaml.preserve_quotes = True
+    yaml.indent(mapping=2, sequence=4, offset=2)
     return yaml
 
 
@@ -30,47 +34,91 @@ def _dump(data: Any) -> str:
 
 
 def detector_with(text: str, space: Space, values: dict[str, float], header: Iterable[str] = ()) -> str:
-    """A detector's YAML with the design variables at `values`; everything else stays as it was written.
+    """A detector's YAML with the numbers of a design; everything else stays as it was written.
 
     Args:
         text: the YAML of the detector file.
-        space: the variables, around that detector.
+        space: the study's variables; its detector may differ from the file's in what the study fixes.
         values: physical value (base units) of each variable.
         header: lines of comment to put on top.
     """
-    data = _yaml().load(text)
-    for variable in space.variables:
-        for name in variable.names:
-            _set(data, space.detector, name, _written(variable, values[variable.name]))
-    return "".join(f"# {line}\n" for line in header) + _dump(data)
+    written, _ = read_detector(Document(Path("detector.yaml"), text))
+    assert written is not None  # it was read before
+    design = space.at(values)
+    moved = {name: variable for variable in space.variables for name in variable.names}
+    data = _unshared(_yaml().load(text), set())
+    changed = False
+    for holder, old, new in _parts(data, written, design):
+        for field, declared in quantities(type(new)).items():
+            if getattr(old, field) != getattr(new, field):
+                changed = True
+                _set(holder, new, field, declared, moved)
+    top = "".join(f"# {line}\n" for line in header)
+    return top + (_dump(data) if changed else text)
 
 
-def _written(variable: Variable, value: float) -> str:
-    """The number as it is written: rounded, unless that takes it over a bound."""
-    unit = variable.display_unit or variable.unit
-    rounded = format_quantity(value, unit, digits=DIGITS)
-    if variable.lower <= parse_quantity(rounded, variable.unit) <= variable.upper:
-        return rounded
-    return format_quantity(value, unit, digits=17)
+def _unshared(data: Any, seen: set[int]) -> Any:
+    """Anchors and their aliases are one object in ruamel: copies, so that one can change without the other."""
+    if isinstance(data, dict | list):
+        if id(data) in seen:
+            return copy.deepcopy(data)
+        seen.add(id(data))
+        for key in data if isinstance(data, dict) else range(len(data)):
+            data[key] = _unshared(data[key], seen)
+    return data
 
 
-def _set(data: Any, detector: Detector, name: str, written: str) -> None:
-    part, field, *axis = name.split(".")
-    holder = data["field"] if part == "field" else next(e for e in data["elements"] if e["name"] == part)
-    if field not in holder:  # a pitch that took the place of a resolution
-        holder[field] = holder.pop("resolution")
-    old = holder[field]
-    if axis and not (isinstance(old, dict) and axis[0] in old):  # one number stood for both axes
-        old = holder[field] = dict.fromkeys(ELEMENTS[holder["type"]].axes, old)  # type: ignore[attr-defined]
-    if axis:
-        holder, field, old = old, axis[0], old[axis[0]]
-    if isinstance(old, dict) and "init" in old:
-        old["init"] = written  # it stays a variable, from its new value on
-    elif isinstance(old, dict):
+def _parts(data: Any, old: Detector, new: Detector) -> Iterable[tuple[Any, Any, Any]]:
+    """YAML mapping, element as written, element as designed; the field as well."""
+    yield from zip(data["elements"], old.elements, new.elements, strict=True)
+    if new.field is not None:
+        yield data["field"], old.field, new.field
+
+
+def _set(holder: Any, part: Any, field: str, declared: Quantity, moved: dict[str, Variable]) -> None:
+    value, old = getattr(part, field), holder.get(field)
+    if value is None:
+        del holder[field]  # a resolution that made room for a pitch
+        return
+
+    def text(number: float, *axis: str, instead_of: Any = None) -> str:
+        variable = moved.get(".".join((part.name, field, *axis))) or moved.get(f"{part.name}.{field}")
+        return _text(number, declared, variable, instead_of)
+
+    if not isinstance(value, tuple):
+        if isinstance(old, dict):
+            old["init"] = text(value)  # it stays a variable, from its new value on
+        else:
+            holder[field] = text(value, instead_of=old)
+        return
+    numbers = {axis: v for axis, v in zip(part.axes, value, strict=True) if v is not None}
+    equal = len(set(numbers.values())) == 1 and len(numbers) == 2
+    if isinstance(old, dict) and "init" in old and equal:
+        old["init"] = text(value[0])
+    elif isinstance(old, dict) and "init" not in old:
         for key in old:
-            old[key] = written
+            axis: str = getattr(part, "aliases", {}).get(key, key)
+            if isinstance(old[key], dict):
+                old[key]["init"] = text(numbers[axis], axis)
+            else:
+                old[key] = text(numbers[axis], axis, instead_of=old[key])
+    elif equal:
+        holder[field] = text(value[0], instead_of=old)
     else:
-        holder[field] = written
+        holder[field] = {axis: text(v, axis, instead_of=old) for axis, v in numbers.items()}
+
+
+def _text(number: float, declared: Quantity, variable: Variable | None, instead_of: Any) -> str:
+    """A number as it is written: in the user's unit, and rounded unless that takes it over a bound."""
+    unit = declared.unit
+    if variable is not None:
+        unit = variable.display_unit or unit
+    elif isinstance(instead_of, str):
+        unit = split_quantity(instead_of)[1] or unit
+    rounded = format_quantity(number, unit, digits=DIGITS)
+    if variable is None or variable.lower <= parse_quantity(rounded, declared.unit) <= variable.upper:
+        return rounded
+    return format_quantity(number, unit, digits=17)
 
 
 def resolved_study(study_text: str, detector_text: str, objective_texts: dict[str, str]) -> str:
