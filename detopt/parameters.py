@@ -9,6 +9,7 @@ one line. Nothing here needs JAX: the arithmetic works on floats and on traced a
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -38,7 +39,8 @@ class Quantity:
         if self.max is not None and value > self.max:
             return f"must be <= {self.max:g}"
         if self.below is not None and value >= self.below:
-            return f"must be < {self.below:g}"
+            limit = f"{self.below * 180 / math.pi:g} deg" if self.unit == "rad" else f"{self.below:g}"
+            return f"must be < {limit}"
         return None
 
 
@@ -132,10 +134,8 @@ class Variable:
 
     def unit_interval(self, value: float) -> float:
         """The u in [0, 1] of a physical value."""
-        from math import log
-
         if self.log:
-            return log(value / self.lower) / log(self.upper / self.lower)
+            return math.log(value / self.lower) / math.log(self.upper / self.lower)
         return (value - self.lower) / (self.upper - self.lower)
 
 

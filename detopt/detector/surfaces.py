@@ -1,5 +1,7 @@
 """The surfaces of a detector as arrays, for one compiled pass over all of them."""
 
+from typing import Any
+
 import equinox as eqx
 from jaxtyping import Array, Float
 
@@ -24,7 +26,7 @@ class Surfaces(eqx.Module):
     measured: tuple[tuple[bool, bool], ...] = eqx.field(static=True)
 
 
-def as_arrays(detector: Detector, dtype: jnp.dtype = jnp.float64) -> Detector:
+def as_arrays(detector: Detector, dtype: Any = jnp.float64) -> Detector:
     """The detector with every number a strongly typed scalar array, so that one trace serves every value."""
     for cls in (*ELEMENTS.values(), *FIELDS.values(), Detector, *map(type, detector.elements)):
         register(cls)

@@ -21,7 +21,7 @@ __all__ = ["Evaluator", "View"]
 class Nodes(NamedTuple):
     """The part of the tracks that one term looks at."""
 
-    weight: Float[np.ndarray, " N"]
+    weight: Float[Array, " N"]
     efficiency: Float[Array, " N"]
     tracks: ExpectedTracks
 
@@ -53,7 +53,7 @@ class View:
         assert self._tracks is not None
         index, weight = self._rows[(term.momentum, term.theta)]
         tracks = ExpectedTracks(*(column[index] for column in self._tracks))
-        return Nodes(weight, tracks.efficiency, tracks)
+        return Nodes(jnp.asarray(weight, tracks.efficiency.dtype), tracks.efficiency, tracks)
 
     def gaps(self) -> list[Array]:
         """Distances between neighbouring layers of one kind that measure, from the inside out, in mm."""

@@ -97,7 +97,7 @@ def _set(holder: Any, part: Any, field: str, declared: Quantity, moved: dict[str
         old["init"] = text(value[0])
     elif isinstance(old, dict) and "init" not in old:
         for key in old:
-            axis: str = getattr(part, "aliases", {}).get(key, key)
+            axis = str(getattr(part, "aliases", {}).get(key, key))
             if isinstance(old[key], dict):
                 old[key]["init"] = text(numbers[axis], axis)
             else:

@@ -93,6 +93,8 @@ def wide(jaxpr):
         for equation in equations(jaxpr.jaxpr)
         for variable in (*equation.invars, *equation.outvars)
         if getattr(getattr(variable, "aval", None), "dtype", None) in (FLOAT64, jnp.dtype("complex128"))
+        # A Python number is handed over as a weak scalar, and converted before anything is computed with it.
+        and not (variable.aval.weak_type and variable.aval.shape == ())
     }
 
 
