@@ -17,6 +17,7 @@ from detopt import __version__
 from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
+from detopt.parameters import get
 from detopt.runs import Run, new_run
 from detopt.scoring.evaluate import Evaluator
 from detopt.search.gradient import LBFGS_PENALTY, LBFGS_ROUNDS, GradientSearcher, State, Visit
@@ -84,12 +85,9 @@ def optimise_study(
         raise BadInput([Fault(str(study.path), None, None, "variables", message)])
     started = time.monotonic()
     check_ranges(study)
-    check_bounds(study, array_space(study), make_evaluator(study).particles)
-    run = new_run(study.name, _manifest(study, command), out)
-    manifest = run.manifest
-    detector_text = _write_inputs(run, study)
-
     evaluate = make_evaluator(study)
+    space = array_space(study)
+    check_bounds(study, space, evaluate.particles)
     score = jax.jit(evaluate)
     key = jax.random.key(study.seed)
     initial = score(as_arrays(study.detector), None, key)
@@ -99,7 +97,8 @@ def optimise_study(
         message = f"{shown} for the initial design, and only positive values can be compared: do enough layers measure?"
         raise BadInput([Fault(str(study.path), *study.document.position(("objectives",)), "objectives", message)])
 
-    space = array_space(study)
+    run = new_run(study.name, _manifest(study, command), out)
+    detector_text = _write_inputs(run, study)
     problem = Problem(
         lambda u: evaluate(space.place(u), None, key),
         goals={n: t.goal for n, t in study.objectives.items()},
@@ -139,7 +138,7 @@ def optimise_study(
 
     write_report(run)
     finished = {"finished": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()), "seconds": seconds}
-    run.write_json("manifest.json", {**manifest, **finished})
+    run.write_json("manifest.json", {**run.manifest, **finished})
     return run
 
 
@@ -281,14 +280,12 @@ def _write_inputs(run: Run, study: Study) -> str:
         detector_text = inline_detector(study_text)
     else:
         detector_text = study.detector_path.read_text(encoding="utf-8-sig")
-    objectives = {name: path.read_text(encoding="utf-8-sig") for name, path in study.objective_paths.items()}
-    run.write_text("study.yaml", resolved_study(study_text, detector_text, objectives))
+    included = {place: path.read_text(encoding="utf-8-sig") for place, path in study.included.items()}
+    run.write_text("study.yaml", resolved_study(study_text, detector_text, included))
     return detector_text
 
 
 def _variables(study: Study, final: Detector) -> list[dict[str, Any]]:
-    from detopt.parameters import get
-
     rows = []
     for v in study.space.variables:
         value = get(final, v.name)

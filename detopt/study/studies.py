@@ -103,7 +103,7 @@ class Study:
     min_hits: int | None
     seed: int
     notes: tuple[str, ...] = ()
-    objective_paths: dict[str, Path] = field(default_factory=dict)  # of those that stand in files of their own
+    included: dict[Place, Path] = field(default_factory=dict)  # source and objectives that stand in files of their own
     document: Document = field(repr=False, compare=False)
 
     @property
@@ -159,7 +159,7 @@ class _Reader:
         self.documents = [document]
         self.replacement = detector
         self.notes: list[str] = []
-        self.objective_paths: dict[str, Path] = {}
+        self.included: dict[Place, Path] = {}
 
     def fault(self, place: Place, message: str, **options: Any) -> None:
         self.document.fault(place, message, **options)
@@ -211,7 +211,7 @@ class _Reader:
             physics=physics,
             min_hits=tracking.min_hits or None,
             seed=top["seed"],
-            objective_paths=self.objective_paths,
+            included=self.included,
             document=self.document,
         )
         if not any(d.faults for d in self.documents):
@@ -243,6 +243,7 @@ class _Reader:
             if path is None:
                 self.fault(("source",), f"no source {data!r} beside this file or in a folder above it")
                 return None
+            self.included["source",] = path
             document = Document(path)
             self.documents.append(document)
             return read_source(document.data, document, ())
@@ -265,9 +266,9 @@ class _Reader:
                         place, f"no objective {entry!r} beside this file, in a folder above it, or in the library"
                     )
                     continue
+                self.included[place] = path
                 document, place = Document(path), ()
                 self.documents.append(document)
-                self.objective_paths[name] = path
                 entry = document.data
             term = read_term(kinds, entry, document, place, section.removesuffix("s"))
             if term is not None:

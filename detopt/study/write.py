@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from detopt.detector.detector import Detector
 from detopt.parameters import Quantity, Space, Variable, quantities
 from detopt.study.detectors import read_detector
-from detopt.study.document import Document
+from detopt.study.document import Document, Place
 from detopt.units import format_quantity, parse_quantity, split_quantity
 
 __all__ = ["detector_with", "inline_detector", "resolved_study"]
@@ -121,14 +121,16 @@ def _text(number: float, declared: Quantity, variable: Variable | None, instead_
     return format_quantity(number, unit, digits=17)
 
 
-def resolved_study(study_text: str, detector_text: str, objective_texts: dict[str, str]) -> str:
-    """The study's YAML with its detector and objectives inside, so that one file says everything."""
+def resolved_study(study_text: str, detector_text: str, included: dict[Place, str]) -> str:
+    """The study's YAML with its detector, source and objectives inside, so that one file says everything."""
     study = _yaml().load(study_text)
     study["detector"] = _yaml().load(detector_text)
-    for name, text in objective_texts.items():
-        study["objectives"][name] = {
-            k: v for k, v in _yaml().load(text).items() if k not in ("schema", "name", "description")
-        }
+    for place, text in included.items():
+        holder = study
+        for step in place[:-1]:
+            holder = holder[step]
+        entry = _yaml().load(text).items()
+        holder[place[-1]] = {k: v for k, v in entry if k not in ("schema", "name", "description")}
     return _dump(study)
 
 

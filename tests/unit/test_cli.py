@@ -200,7 +200,7 @@ def test_new_study_can_be_checked(here, cli, monkeypatch):
     ]  # fmt: skip
     study = detopt.load("mine/studies/its2_upgrade.yaml")
     assert study.detector_path.resolve() == (here / "mine/detectors/its2_like.yaml").resolve()
-    assert {p.resolve().parent for p in study.objective_paths.values()} == {(here / "mine/objectives").resolve()}
+    assert {p.resolve().parent for p in study.included.values()} == {(here / "mine/objectives").resolve()}
     assert cli("check", "--no-dry-run", "mine/studies/its2_upgrade.yaml").code == 0
     again = cli("new", "its2_upgrade", "--out", "mine")
     assert again.code == 2

@@ -211,7 +211,7 @@ def test_resolved_study_is_a_study(folder, study_text, small_text, root):
     )
     (folder / "study.yaml").write_text(text)
     (folder / "alone").mkdir()
-    (folder / "alone/study.yaml").write_text(resolved_study(text, small_text, {"d0": objective}))
+    (folder / "alone/study.yaml").write_text(resolved_study(text, small_text, {("objectives", "d0"): objective}))
     (folder / "small.yaml").rename(folder / "hidden.yaml")
     one = detopt.load(folder / "alone/study.yaml")
     (folder / "hidden.yaml").rename(folder / "small.yaml")
