@@ -70,7 +70,7 @@ class Detector:
         return draw_detector(self, path)
 
     def resolution(self, momentum: Any, theta: Any = None) -> list[dict[str, float | None]]:
-        """Track resolutions of muons, all hits assumed: one row for each momentum (GeV) and polar angle (rad)."""
+        """Track resolutions of muons, all hits assumed: one row for each momentum (GeV, or "500 MeV") and polar angle."""
         from detopt.study.resolution import resolution_table
 
         return resolution_table(self, momentum, theta)

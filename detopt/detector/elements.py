@@ -59,7 +59,9 @@ class _Sensor:
     together: ClassVar[tuple[tuple[str, str], ...]] = (("material", "thickness"), ("pitch", "resolution_per_pitch"))
 
     name: str
-    x_over_X0: Any = quantity("", min=0, default=None, doc="thickness in radiation lengths, at normal incidence")
+    x_over_X0: Any = quantity(
+        "", min=0, max=1, default=None, doc="thickness in radiation lengths, at normal incidence; thin is below one"
+    )
     material: str | None = None
     thickness: Any = quantity("mm", min=0, default=None, doc="thickness of the material")
     resolution: Any = quantity(

@@ -36,7 +36,8 @@ def locate(path: Path) -> Path:
     """The file itself, or the one of that name in the library; the path as it is where there is none."""
     if is_file(path):
         return path
-    found = (find(str(path), kind, Path.cwd()) for kind in _LIBRARIES.values())
+    names = [str(path)] if path.suffix else [str(path), f"{path}.yaml"]
+    found = (find(name, kind, Path.cwd()) for name in names for kind in _LIBRARIES.values())
     return next((f for f in found if f is not None), path)
 
 

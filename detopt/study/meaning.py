@@ -100,6 +100,12 @@ def _check_terms(study: "Study", fault: Callable[..., None], notes: list[str]) -
         if hasattr(element, "outer_radius") and not _least_width(study, element.name) > 0:
             message = f"within the bounds, {element.name} can have an outer radius that is not beyond its inner one"
             fault(("variables",), message)
+    passive = [s for s in detector.surfaces() if s.kind == "cylinder" and s.resolution is None]
+    for variable in study.space.variables:
+        for wall in passive:
+            if variable.name.endswith(".radius") and variable.lower <= wall.position <= variable.upper:
+                reach = f"{variable.name} can reach {wall.name} at {wall.position:g} mm"
+                notes.append(f"variables: {reach}; minimum_gap looks at layers that measure only")
     if not study.space.variables:
         notes.append("variables: nothing is free; the study can be evaluated, not optimised")
 

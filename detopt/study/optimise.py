@@ -134,11 +134,11 @@ def optimise_study(
             "stopped": stopped,
         },
     )
+    finished = {"finished": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()), "seconds": seconds}
+    run.write_json("manifest.json", {**run.manifest, **finished})
     from detopt.report.page import write_report
 
     write_report(run)
-    finished = {"finished": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()), "seconds": seconds}
-    run.write_json("manifest.json", {**run.manifest, **finished})
     return run
 
 

@@ -12,30 +12,32 @@ from detopt.detector.surfaces import as_arrays
 from detopt.reconstruction.expected import ExpectedTracks, expected_tracks, fewest_hits
 from detopt.simulation.physics import Physics
 from detopt.study.evaluate import number
+from detopt.units import parse_quantity
 
 __all__ = ["resolution_table"]
 
 
 def resolution_table(
     detector: Detector,
-    momentum: float | Sequence[float],
-    theta: float | Sequence[float] | None = None,
+    momentum: float | str | Sequence[float | str],
+    theta: float | str | Sequence[float | str] | None = None,
     physics: Physics | None = None,
 ) -> list[dict[str, float | None]]:
     """Resolutions of muons that leave a hit in every layer they cross.
 
     Args:
         detector: a barrel of floats.
-        momentum: in GeV, one or several.
-        theta: polar angle in rad, one or several; 90 degrees where it is not given.
+        momentum: in GeV, or text with a unit ("500 MeV"), one or several.
+        theta: polar angle in rad, or text with a unit ("40 deg"), one or several; 90 degrees where it is not given.
         physics: which effects are on; all of them by default.
 
     Returns:
         A row for each angle and momentum: p_GeV, theta_deg, sigma_pt_over_pt, sigma_d0_um, sigma_z0_um, with None for
         what such a track does not determine.
     """
-    angles = np.atleast_1d(math.pi / 2 if theta is None else theta)
-    grid = tuple((float(p), float(t)) for t in angles for p in np.atleast_1d(momentum))
+    momenta = [_number(p, "GeV") for p in np.atleast_1d(momentum).tolist()]
+    angles = [_number(t, "rad") for t in np.atleast_1d(math.pi / 2 if theta is None else theta).tolist()]
+    grid = tuple((p, t) for t in angles for p in momenta)
     found = _tracks(as_arrays(detector), grid, physics or Physics())
     return [
         {
@@ -47,6 +49,10 @@ def resolution_table(
         }
         for i, (p, t) in enumerate(grid)
     ]
+
+
+def _number(value: float | str, unit: str) -> float:
+    return parse_quantity(value, unit) if isinstance(value, str) else float(value)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
