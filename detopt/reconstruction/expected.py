@@ -10,7 +10,7 @@ from detopt.detector.detector import Detector
 from detopt.detector.surfaces import Surfaces, surfaces
 from detopt.reconstruction.least_squares import track_covariance
 from detopt.reconstruction.patterns import pattern_probability, probability_of_hits
-from detopt.simulation.helix import curvature, helix
+from detopt.simulation.helix import helix, is_transverse, reference
 from detopt.simulation.physics import Physics
 from detopt.simulation.scattering import beta, highland
 
@@ -57,7 +57,7 @@ def expected_tracks(
     """
     stacked = surfaces(detector)
     fitted = np.array([0, 1, 3, 4] if detector.field is None else [0, 1, 2, 3, 4])
-    transverse = bool(np.all(_is_transverse(particles[:, 1])))
+    transverse = bool(np.all(is_transverse(particles[:, 1])))
 
     def one(particle: Float[Array, " 2"]) -> ExpectedTracks:
         return _expected_track(detector, stacked, particle, charge, physics, patterns, min_hits, fitted, transverse)
@@ -82,17 +82,8 @@ def _bending(
     detector: Detector, particle: Float[Array, " 2"], charge: int, physics: Physics
 ) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
     """Curvature, the curvature that the geometry is drawn with, and cot(theta)."""
-    momentum, theta = particle
-    # Sines and cosines leave cot(90 deg) at 6e-17 instead of 0: a disk would be hit a light year away.
-    cot_theta = jnp.where(_is_transverse(theta), 0.0, jnp.cos(theta) / jnp.sin(theta))
-    kappa = (
-        jnp.zeros_like(momentum) if detector.field is None else charge * curvature(detector.field.B, momentum, theta)
-    )
+    kappa, cot_theta = reference(None if detector.field is None else detector.field.B, *particle, charge)
     return kappa, jnp.zeros_like(kappa) if physics.bending == "parabola" else kappa, cot_theta
-
-
-def _is_transverse(theta: Any) -> Any:
-    return abs(theta - np.pi / 2) < 1e-12
 
 
 def _expected_track(

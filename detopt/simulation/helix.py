@@ -9,7 +9,7 @@ To first order a track is displaced by its helix parameters (d0, phi, kappa, z0,
 surface equals a change of these parameters for all that comes later. Both maps are in closed form here.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Bool, Float
@@ -17,9 +17,16 @@ from jaxtyping import Array, Bool, Float
 from detopt.backend import jnp
 from detopt.detector.surfaces import Surfaces
 
-__all__ = ["PARAMETERS", "Crossings", "curvature", "helix"]
+__all__ = ["PARAMETERS", "Crossings", "Path", "curvature", "helix", "is_transverse", "reference"]
 
 PARAMETERS = ("d0", "phi", "kappa", "z0", "cot_theta")
+
+
+class Path(NamedTuple):
+    """The helix of a particle from the origin, in the plane phi = 0."""
+
+    kappa: Float[Array, ""]  # 1/mm
+    cot_theta: Float[Array, ""]
 
 
 class Crossings(NamedTuple):
@@ -35,6 +42,18 @@ class Crossings(NamedTuple):
 def curvature(B: Float[Array, ""], momentum: Float[Array, ""], theta: Float[Array, ""]) -> Float[Array, ""]:
     """Curvature in 1/mm of a singly charged track: 0.299792458 B[T] / pT[GeV] per metre (PDG section 35.14)."""
     return 0.299792458e-3 * B / (momentum * jnp.sin(theta))
+
+
+def reference(B: Float[Array, ""] | None, momentum: Float[Array, ""], theta: Float[Array, ""], charge: int) -> Path:
+    """The helix of a particle from the origin in a solenoid, or without a field."""
+    # Sines and cosines leave cot(90 deg) at 6e-17 instead of 0: a disk would be hit a light year away.
+    cot_theta = jnp.where(is_transverse(theta), 0.0, jnp.cos(theta) / jnp.sin(theta))
+    return Path(jnp.zeros_like(momentum) if B is None else charge * curvature(B, momentum, theta), cot_theta)
+
+
+def is_transverse(theta: Any) -> Any:
+    """Whether a track leaves at right angles to the beam."""
+    return abs(theta - np.pi / 2) < max(1e-12, 4 * float(np.finfo(getattr(theta, "dtype", float)).eps))
 
 
 def _series(x: Array, exact: Array, *coefficients: float, limit: float = 0.1) -> Array:

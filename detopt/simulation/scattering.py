@@ -3,10 +3,9 @@
 from jaxtyping import Array, Float
 
 from detopt.backend import jnp
+from detopt.simulation.source import MUON_MASS
 
-__all__ = ["MUON_MASS", "beta", "highland"]
-
-MUON_MASS = 0.1056583755  # GeV, PDG 2022
+__all__ = ["beta", "highland"]
 
 
 def beta(momentum: Float[Array, ""], mass: float = MUON_MASS) -> Float[Array, ""]:

@@ -1,4 +1,4 @@
-"""Where particles come from. Declarations only: no JAX."""
+"""Where particles come from. Declarations only: no JAX (see `detopt.simulation.generate` for the drawing)."""
 
 import math
 from dataclasses import dataclass
@@ -8,18 +8,22 @@ import numpy as np
 
 from detopt.parameters import quantity
 
-__all__ = ["SOURCES", "Gun"]
+__all__ = ["HADRONS", "SOURCES", "Decay", "Gun", "Hadron"]
 
 _NODES = 8  # Gauss-Legendre points over a range: exact to 1e-6 for curves as smooth as a resolution's
+MUON_MASS = 0.1056583755  # GeV, PDG 2022
+_LIGHT = 299.792458  # mm/ns
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gun:
-    """Single particles from the origin; a range of momenta is flat in log p, a range of angles flat in cos(theta)."""
+class _Muons:
+    """What every source of single muons says."""
 
     particle: Literal["mu-", "mu+"] = "mu-"
-    momentum: Any = quantity("GeV", above=0, range=True, doc="momentum, or [from, to]")
-    theta: Any = quantity("rad", above=0, below=math.pi, range=True, default=(math.pi / 2,) * 2, doc="polar angle")
+    momentum: Any = quantity("GeV", above=0, range=True, doc="momentum of the muon, or [from, to]")
+    theta: Any = quantity(
+        "rad", above=0, below=math.pi, range=True, default=(math.pi / 2,) * 2, doc="polar angle of the muon"
+    )
 
     @property
     def charge(self) -> int:
@@ -39,6 +43,84 @@ class Gun:
         return np.stack([p.ravel(), t.ravel(), np.outer(p_weights, t_weights).ravel()], axis=-1)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Gun(_Muons):
+    """Single particles from the origin; a range of momenta is flat in log p, a range of angles flat in cos(theta)."""
+
+
+@dataclass(frozen=True)
+class Hadron:
+    """A hadron that decays to a muon, a neutrino and one more hadron."""
+
+    mass: float  # GeV
+    lifetime: float  # ns
+    recoil: float  # GeV, mass of the other hadron
+
+    @property
+    def c_tau(self) -> float:
+        """In mm."""
+        return _LIGHT * self.lifetime
+
+
+# Masses and lifetimes: PDG 2022 (Prog. Theor. Exp. Phys. 2022, 083C01). Recoil: the ground state that is most frequent
+# in semileptonic decays (D* for B mesons, K for D mesons, phi for D_s, Lambda and Lambda_c for baryons).
+HADRONS = {
+    "B0": Hadron(5.27966, 1.519e-3, 2.01026),
+    "B+": Hadron(5.27934, 1.638e-3, 2.00685),
+    "B_s0": Hadron(5.36692, 1.520e-3, 2.1122),
+    "Lambda_b0": Hadron(5.61960, 1.471e-3, 2.28646),
+    "D0": Hadron(1.86484, 0.4103e-3, 0.493677),
+    "D+": Hadron(1.86966, 1.033e-3, 0.497611),
+    "D_s+": Hadron(1.96835, 0.504e-3, 1.019461),
+    "Lambda_c+": Hadron(2.28646, 0.2015e-3, 1.115683),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decay(_Muons):
+    """Muons from semileptonic decays of a c or b hadron that flew some way, mixed with muons that are prompt.
+
+    The hadrons come from the origin, where the primary vertex is known to be, in all directions. Their momenta are flat in
+    log p over `hadron_momentum`; the muon's energy in the rest frame follows three-body phase space; the flight is
+    exponential. Of these decays the muons with `momentum` and `theta` count, flat in cos(theta) since the source is
+    isotropic. A prompt muon is such a muon whose hadron did not fly: both kinds have the same momenta and angles, and only
+    the hits can tell.
+    """
+
+    hadron: Literal["B0", "B+", "B_s0", "Lambda_b0", "D0", "D+", "D_s+", "Lambda_c+"]
+    hadron_momentum: Any = quantity("GeV", above=0, range=True, doc="momentum of the hadrons whose muon counts")
+    c_tau: Any = quantity("mm", above=0, default=None, doc="mean proper decay length; the hadron's own if not given")
+    within: Any = quantity("mm", above=0, doc="flights end within this distance of the beam line")
+    displaced: Any = quantity(
+        "", min=0, max=1, range=True, default=(0.5, 0.5), doc="fraction from decays; [from, to]: it differs by exposure"
+    )
+
+    @property
+    def properties(self) -> Hadron:
+        """Mass and lifetime of the hadron."""
+        return HADRONS[self.hadron]
+
+    @property
+    def decay_length(self) -> float:
+        """c tau in mm."""
+        return self.properties.c_tau if self.c_tau is None else self.c_tau
+
+    @property
+    def largest_energy(self) -> float:
+        """Of the muon in the rest frame of the hadron: the neutrino takes nothing but what balances momenta."""
+        h = self.properties
+        return (h.mass**2 + MUON_MASS**2 - h.recoil**2) / (2 * h.mass)
+
+    def muon_energies(self, hadron_momentum: float) -> tuple[float, float]:
+        """Lowest and highest energy in GeV of the muons of such a hadron."""
+        h, e = self.properties, self.largest_energy
+        gamma, boost = math.hypot(1, hadron_momentum / h.mass), hadron_momentum / h.mass
+        p = math.sqrt(e**2 - MUON_MASS**2)
+        # A muon that is slower than the hadron can come to rest in the laboratory.
+        slow = MUON_MASS if boost * MUON_MASS < p else gamma * e - boost * p
+        return slow, gamma * e + boost * p
+
+
 def _gauss(low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
     if low == high:
         return np.array([low]), np.array([1.0])
@@ -46,4 +128,4 @@ def _gauss(low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
     return low + (high - low) * (x + 1) / 2, w / 2
 
 
-SOURCES: dict[str, type] = {"gun": Gun}
+SOURCES: dict[str, type] = {"gun": Gun, "decay": Decay}

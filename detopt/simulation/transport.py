@@ -1,0 +1,243 @@
+"""The true path of one particle: exact helices between thin surfaces, a kick of multiple scattering in each.
+
+A helix with perigee parameters (d0, phi, kappa, z0, cot theta) has at transverse radius r, on its outgoing half-turn, with
+alpha the angle between its direction and the radius and s the arc length from the perigee,
+
+    r sin(alpha) = kappa (r^2 - d0^2) / 2 - d0,    sin^2(kappa s / 2) = kappa^2 (r^2 - d0^2) / (4 (1 + kappa d0)),
+    azimuth = phi + kappa s - alpha,               z = z0 + s cot(theta),
+
+which follow from the triangle of the origin, the point and the centre of the circle. Everything is computed as a
+difference from the reference helix (see `detopt.events`), by formulas without cancellation.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from detopt.backend import jax, jnp
+from detopt.detector.surfaces import Surfaces
+from detopt.events import Deviation
+from detopt.simulation.helix import Path, helix
+from detopt.simulation.scattering import highland
+
+__all__ = ["deviations", "transport"]
+
+
+class Surface(NamedTuple):
+    """One surface, as a row of `Surfaces`."""
+
+    position: Float[Array, ""]
+    low: Float[Array, ""]
+    high: Float[Array, ""]
+    cylinder: Bool[Array, ""]
+
+
+class Passage(NamedTuple):
+    """A helix on a surface, seen from the reference."""
+
+    crossed: Bool[Array, ""]
+    deviation: tuple[Float[Array, ""], Float[Array, ""]]  # along r-phi, and along z (cylinder) or r (disk), in mm
+    radius: Float[Array, ""]
+    sin_alpha: Float[Array, ""]
+    turn: Float[Array, ""]  # kappa s, minus that of the reference at this radius
+    arc: Float[Array, ""]  # s
+    longer: Float[Array, ""]  # s, minus that of the reference at this radius
+
+
+def _arcsine_difference(new: Array, old: Array, difference: Array) -> Array:
+    """asin(new) - asin(old), given new - old."""
+    a, b = jnp.sqrt(1 - new**2), jnp.sqrt(1 - old**2)
+    return jnp.arcsin(difference * b + old * difference * (new + old) / (a + b))
+
+
+def _even_series(new: Array, old: Array, difference: Array, coefficients: tuple[float, ...]) -> Array:
+    """f(new) - f(old) for f(x) = sum c_k x^(2k), given new - old."""
+    total, power, sum_of_powers = jnp.zeros_like(new), jnp.ones_like(new), jnp.ones_like(new)
+    for c in coefficients:
+        total = total + c * sum_of_powers
+        power = power * old**2
+        sum_of_powers = sum_of_powers * new**2 + power
+    return total * difference * (new + old)
+
+
+_ARCSINE = (1 / 6, 3 / 40, 5 / 112, 35 / 1152, 63 / 2816, 231 / 13312)  # of asin(x) / x, from x^2 on
+_SINE = (-1 / 6, 1 / 120, -1 / 5040, 1 / 362880)  # of sin(x) / x
+_SMALL = 0.1
+
+
+def _arcsine_ratio(x: Array) -> Array:
+    """asin(x) / x."""
+    y = jnp.where(jnp.abs(x) < _SMALL, 1.0, x)
+    return jnp.where(jnp.abs(x) < _SMALL, 1 + _even_series(x, jnp.zeros_like(x), x, _ARCSINE), jnp.arcsin(y) / y)
+
+
+def _arcsine_ratio_difference(new: Array, old: Array, difference: Array, angle: Array) -> Array:
+    """asin(new) / new - asin(old) / old, given new - old and asin(new) - asin(old)."""
+    small = jnp.abs(new) < _SMALL
+    series = _even_series(*(jnp.where(small, x, 0.0) for x in (new, old, difference)), _ARCSINE)
+    return jnp.where(small, series, (angle - difference * _arcsine_ratio(old)) / jnp.where(small, 1.0, new))
+
+
+def _sine_ratio_difference(new: Array, old: Array, difference: Array) -> Array:
+    """sin(new) / new - sin(old) / old, given new - old."""
+    small = jnp.abs(new) < _SMALL
+    series = _even_series(*(jnp.where(small, x, 0.0) for x in (new, old, difference)), _SINE)
+    exact = 2 * jnp.cos((new + old) / 2) * jnp.sin(difference / 2) - difference * jnp.sinc(old / np.pi)
+    return jnp.where(small, series, exact / jnp.where(small, 1.0, new))
+
+
+def _at_radius(radius: Array, path: Path, state: Deviation) -> tuple[Array, Array, Array, Array]:
+    """Turn, arc length and its excess, and sin(alpha) of a helix at a transverse radius; NaN where it is not reached."""
+    h, kappa = -state.d0, path.kappa + state.kappa
+    # sqrt((r^2 - h^2) / (1 - kappa h)) = r sqrt(1 + e)
+    e = (kappa * h - (h / radius) ** 2) / (1 - kappa * h)
+    root = jnp.sqrt(1 + e)
+    longer = e / (1 + root)  # root - 1
+    old = path.kappa * radius / 2
+    new = kappa * radius * root / 2
+    difference = radius / 2 * (state.kappa + kappa * longer)
+    half_turn = _arcsine_difference(new, old, difference)
+    ratio, more = _arcsine_ratio(new), _arcsine_ratio_difference(new, old, difference, half_turn)
+    sin_alpha = h / radius + kappa * (radius**2 - h**2) / (2 * radius)
+    return 2 * half_turn, radius * root * ratio, radius * (longer * ratio + more), sin_alpha
+
+
+def _passage(surface: Surface, path: Path, state: Deviation) -> Passage:
+    """Where a helix crosses one surface, and how far that is from where the reference does."""
+    h, kappa, cot = -state.d0, path.kappa + state.kappa, path.cot_theta + state.cot_theta
+    ahead = (surface.position * path.cot_theta > 0) & (surface.position * cot > 0)
+    disk = ~surface.cylinder & ahead
+    # A disk is reached after s = (z - z0) / cot(theta), at a radius that follows from s.
+    cot_there = jnp.where(disk, cot, 1.0)
+    s0 = jnp.where(disk, surface.position / jnp.where(disk, path.cot_theta, 1.0), surface.position)
+    ds = jnp.where(disk, -(state.z0 + s0 * state.cot_theta) / cot_there, 0.0)
+    old = jnp.where(disk, path.kappa * s0 / 2, 0.0)
+    more = jnp.where(disk, (state.kappa * s0 + kappa * ds) / 2, 0.0)
+    chord0 = s0 * jnp.sinc(old / np.pi)
+    chord_more = ds * jnp.sinc((old + more) / np.pi) + s0 * _sine_ratio_difference(old + more, old, more)
+    chord = chord0 + chord_more
+    square = h**2 - kappa * h * chord**2 + chord_more * (chord + chord0)  # r^2 - r0^2
+    inside = disk & (chord0**2 + square > h**2) & (jnp.abs(old + more) < np.pi / 2) & (jnp.abs(old) < np.pi / 2)
+    disk_radius = jnp.sqrt(jnp.where(inside, chord0**2 + square, 1.0))
+    radius = jnp.where(surface.cylinder, surface.position, disk_radius)
+    radius0 = jnp.where(surface.cylinder, surface.position, jnp.where(inside, chord0, 1.0))
+    wider = jnp.where(inside, square / (radius + radius0), 0.0)
+
+    reached = jnp.where(surface.cylinder, _reached(radius, path, state), inside & _reached(radius, path, state))
+    # Where it is not reached, a straight line through the origin stands in: all is finite there.
+    path = Path(*(jnp.where(reached, x, 0.0) for x in path))
+    state = Deviation(*(jnp.where(reached, x, 0.0) for x in state))
+    h, kappa, cot = -state.d0, path.kappa + state.kappa, path.cot_theta + state.cot_theta
+    turn, arc, longer, sin_alpha = _at_radius(radius, path, state)
+    # The reference meets a disk at a radius of its own.
+    half = path.kappa * radius0 / 2
+    half_step = jnp.where(surface.cylinder, 0.0, path.kappa * wider / 2)
+    reference_step = jnp.where(surface.cylinder, 0.0, _arcsine_difference(half + half_step, half, half_step))
+    sine_step = h / radius + state.kappa * radius / 2 - kappa * h**2 / (2 * radius) + half_step
+    azimuth = state.phi + turn + 2 * reference_step - _arcsine_difference(sin_alpha, half, sine_step)
+    along_z = state.z0 + longer * cot + path_length(radius, path) * state.cot_theta
+    second = jnp.where(surface.cylinder, along_z, wider)
+    end = jnp.where(surface.cylinder, state.z0 + arc * cot, radius)
+    crossed = reached & (end >= surface.low) & (end <= surface.high)
+    return Passage(crossed, (radius0 * azimuth, second), radius, sin_alpha, turn, arc, longer)
+
+
+def path_length(radius: Array, path: Path) -> Array:
+    """Arc length of the reference up to a transverse radius."""
+    return radius * _arcsine_ratio(path.kappa * radius / 2)
+
+
+def _reached(radius: Array, path: Path, state: Deviation) -> Array:
+    """Whether both the helix and the reference get out to a radius."""
+    h, kappa = -state.d0, path.kappa + state.kappa
+    sine = h / radius + kappa * (radius**2 - h**2) / (2 * radius)
+    square = kappa**2 * (radius**2 - h**2) / (4 * (1 - kappa * h))
+    far = (radius > jnp.abs(h)) & (kappa * h < 1)
+    return far & (jnp.abs(sine) < 1) & (square < 1) & (jnp.abs(path.kappa * radius / 2) < 1)
+
+
+def _kicked(
+    passage: Passage, path: Path, state: Deviation, angles: tuple[Float[Array, ""], Float[Array, ""]]
+) -> Deviation:
+    """The helix after a deflection by two projected angles: in the bending plane, and towards larger z."""
+    h, kappa, cot = -state.d0, path.kappa + state.kappa, path.cot_theta + state.cot_theta
+    sideways, up = angles
+    # direction = t + sideways e1 + up e2, in units of sin(theta) in the transverse plane
+    csc = jnp.sqrt(1 + cot**2)
+    across, ahead = sideways * csc, 1 - up * cot
+    square_less_one = up * cot * (up * cot - 2) + across**2
+    longer = jnp.sqrt(1 + square_less_one)
+    d_cot = (up - cot * square_less_one / (1 + longer)) / longer
+    d_psi = jnp.arctan2(across, ahead)
+    # The momentum stays: kappa ~ 1 / sin(theta).
+    steeper = d_cot * (2 * cot + d_cot) / (1 + cot**2)
+    d_kappa = kappa * steeper / (1 + jnp.sqrt(1 + steeper))
+    # r sin(alpha) - kappa r^2 / 2 = h - kappa h^2 / 2 gives the new h = -d0.
+    r, sine = passage.radius, passage.sin_alpha
+    cosine = jnp.sqrt(1 - sine**2)
+    d_sine = cosine * jnp.sin(d_psi) - 2 * sine * jnp.sin(d_psi / 2) ** 2
+    c = h - kappa * h**2 / 2 + r * d_sine - d_kappa * r**2 / 2
+    new = Deviation(
+        d0=-2 * c / (1 + jnp.sqrt(1 - 2 * (kappa + d_kappa) * c)),
+        phi=state.phi,
+        kappa=state.kappa + d_kappa,
+        z0=state.z0,
+        cot_theta=state.cot_theta + d_cot,
+    )
+    turn, _, longer_arc, _ = _at_radius(r, path, new)
+    more_arc = longer_arc - passage.longer
+    return new._replace(
+        phi=state.phi + d_psi - (turn - passage.turn),
+        z0=state.z0 - more_arc * (cot + d_cot) - passage.arc * d_cot,
+    )
+
+
+def deviations(surfaces: Surfaces, path: Path, state: Deviation) -> Float[Array, "n 2"]:
+    """How far from the reference an undisturbed helix meets each surface, in mm along the two axes."""
+    rows = Surface(surfaces.position, surfaces.low, surfaces.high, jnp.asarray(surfaces.cylinder))
+    passages = jax.vmap(lambda row: _passage(row, path, state))(rows)
+    return jnp.stack(passages.deviation, -1)
+
+
+def transport(
+    surfaces: Surfaces,
+    path: Path,
+    start: Deviation,
+    momentum: Float[Array, ""],
+    velocity: Float[Array, ""],
+    normals: Float[Array, "n 2"],
+) -> tuple[Bool[Array, " n"], Float[Array, "n 2"]]:
+    """Follow one particle outwards through every surface.
+
+    Args:
+        surfaces: n thin surfaces.
+        path: the reference of the particle.
+        start: the particle's own helix.
+        momentum: in GeV.
+        velocity: beta, for scattering.
+        normals: standard normal numbers, two for each surface.
+
+    Returns:
+        Which surfaces are crossed (n,), and how far from the reference in mm (n, 2).
+    """
+    order = jnp.argsort(helix(surfaces, path.kappa, path.cot_theta).path)
+    rows = Surface(surfaces.position, surfaces.low, surfaces.high, jnp.asarray(surfaces.cylinder))
+    in_order = jax.tree.map(lambda column: column[order], (rows, surfaces.x_over_X0, normals))
+
+    def outwards(state: Deviation, each: tuple[Surface, Array, Array]) -> tuple[Deviation, tuple[Array, Array]]:
+        surface, x_over_X0, draws = each
+        passage = _passage(surface, path, state)
+        csc = jnp.sqrt(1 + (path.cot_theta + state.cot_theta) ** 2)
+        cosine = jnp.sqrt(1 - jnp.where(passage.crossed, passage.sin_alpha, 0.0) ** 2)
+        facing = jnp.where(surface.cylinder, cosine / csc, jnp.abs(path.cot_theta + state.cot_theta) / csc)
+        facing = jnp.where(passage.crossed, facing, 1.0)
+        width = highland((x_over_X0 / facing)[None], momentum, velocity)[0]
+        there = jax.tree.map(lambda x: jnp.where(passage.crossed, x, jnp.ones_like(x)), passage)
+        kicked = _kicked(there._replace(sin_alpha=jnp.where(passage.crossed, passage.sin_alpha, 0.0)), path, state, (width * draws[0], width * draws[1]))
+        state = jax.tree.map(lambda new, old: jnp.where(passage.crossed, new, old), kicked, state)
+        return state, (passage.crossed, jnp.stack(passage.deviation))
+
+    _, (crossed, moved) = jax.lax.scan(outwards, start, in_order)
+    back = jnp.argsort(order)
+    return crossed[back], moved[back]
