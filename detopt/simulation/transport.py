@@ -13,7 +13,7 @@ difference from the reference helix (see `detopt.events`), by formulas without c
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from detopt.backend import jax, jnp
 from detopt.detector.surfaces import Surfaces
@@ -21,7 +21,7 @@ from detopt.events import Deviation
 from detopt.simulation.helix import Path, helix
 from detopt.simulation.scattering import highland
 
-__all__ = ["deviations", "transport"]
+__all__ = ["deviations", "outward_order", "transport"]
 
 
 class Surface(NamedTuple):
@@ -103,44 +103,53 @@ def _at_radius(radius: Array, path: Path, state: Deviation) -> tuple[Array, Arra
     return 2 * half_turn, radius * root * ratio, radius * (longer * ratio + more), sin_alpha
 
 
-def _passage(surface: Surface, path: Path, state: Deviation) -> Passage:
+def _passage(surface: Surface, path: Path, state: Deviation, disks: bool) -> Passage:
     """Where a helix crosses one surface, and how far that is from where the reference does."""
-    h, kappa, cot = -state.d0, path.kappa + state.kappa, path.cot_theta + state.cot_theta
-    ahead = (surface.position * path.cot_theta > 0) & (surface.position * cot > 0)
-    disk = ~surface.cylinder & ahead
-    # A disk is reached after s = (z - z0) / cot(theta), at a radius that follows from s.
-    cot_there = jnp.where(disk, cot, 1.0)
-    s0 = jnp.where(disk, surface.position / jnp.where(disk, path.cot_theta, 1.0), surface.position)
-    ds = jnp.where(disk, -(state.z0 + s0 * state.cot_theta) / cot_there, 0.0)
-    old = jnp.where(disk, path.kappa * s0 / 2, 0.0)
-    more = jnp.where(disk, (state.kappa * s0 + kappa * ds) / 2, 0.0)
-    chord0 = s0 * jnp.sinc(old / np.pi)
-    chord_more = ds * jnp.sinc((old + more) / np.pi) + s0 * _sine_ratio_difference(old + more, old, more)
-    chord = chord0 + chord_more
-    square = h**2 - kappa * h * chord**2 + chord_more * (chord + chord0)  # r^2 - r0^2
-    inside = disk & (chord0**2 + square > h**2) & (jnp.abs(old + more) < np.pi / 2) & (jnp.abs(old) < np.pi / 2)
-    disk_radius = jnp.sqrt(jnp.where(inside, chord0**2 + square, 1.0))
-    radius = jnp.where(surface.cylinder, surface.position, disk_radius)
-    radius0 = jnp.where(surface.cylinder, surface.position, jnp.where(inside, chord0, 1.0))
-    wider = jnp.where(inside, square / (radius + radius0), 0.0)
-
-    reached = jnp.where(surface.cylinder, _reached(radius, path, state), inside & _reached(radius, path, state))
+    if disks:
+        radius, radius0, met = _disk_radius(surface, path, state)
+        met = surface.cylinder | met
+        radius, radius0 = (jnp.where(surface.cylinder, surface.position, r) for r in (radius, radius0))
+    else:
+        radius, radius0, met = surface.position, surface.position, jnp.ones((), bool)
+    reached = met & _reached(radius, path, state)
     # Where it is not reached, a straight line through the origin stands in: all is finite there.
     path = Path(*(jnp.where(reached, x, 0.0) for x in path))
     state = Deviation(*(jnp.where(reached, x, 0.0) for x in state))
     h, kappa, cot = -state.d0, path.kappa + state.kappa, path.cot_theta + state.cot_theta
     turn, arc, longer, sin_alpha = _at_radius(radius, path, state)
-    # The reference meets a disk at a radius of its own.
-    half = path.kappa * radius0 / 2
-    half_step = jnp.where(surface.cylinder, 0.0, path.kappa * wider / 2)
-    reference_step = jnp.where(surface.cylinder, 0.0, _arcsine_difference(half + half_step, half, half_step))
-    sine_step = h / radius + state.kappa * radius / 2 - kappa * h**2 / (2 * radius) + half_step
-    azimuth = state.phi + turn + 2 * reference_step - _arcsine_difference(sin_alpha, half, sine_step)
     along_z = state.z0 + longer * cot + path_length(radius, path) * state.cot_theta
-    second = jnp.where(surface.cylinder, along_z, wider)
-    end = jnp.where(surface.cylinder, state.z0 + arc * cot, radius)
+    sine = path.kappa * radius0 / 2  # of the reference's alpha
+    sine_step = h / radius + state.kappa * radius / 2 - kappa * h**2 / (2 * radius)
+    azimuth, second, end = state.phi + turn, along_z, state.z0 + arc * cot
+    if disks:  # the reference meets a disk at a radius of its own
+        wider = jnp.where(surface.cylinder, 0.0, radius - radius0)
+        step = path.kappa * wider / 2
+        sine_step = sine_step + step
+        azimuth = azimuth + 2 * _arcsine_difference(sine + step, sine, step)
+        second, end = (jnp.where(surface.cylinder, x, y) for x, y in ((second, wider), (end, radius)))
+    azimuth = azimuth - _arcsine_difference(sin_alpha, sine, sine_step)
     crossed = reached & (end >= surface.low) & (end <= surface.high)
     return Passage(crossed, (radius0 * azimuth, second), radius, sin_alpha, turn, arc, longer)
+
+
+def _disk_radius(surface: Surface, path: Path, state: Deviation) -> tuple[Array, Array, Array]:
+    """Radius where a helix meets a disk, that of the reference, and whether both do on their outgoing half-turn."""
+    h, kappa, cot = -state.d0, path.kappa + state.kappa, path.cot_theta + state.cot_theta
+    ahead = ~surface.cylinder & (surface.position * path.cot_theta > 0) & (surface.position * cot > 0)
+    # It is reached after s = (z - z0) / cot(theta), at a distance that follows from s.
+    s0 = jnp.where(ahead, surface.position / jnp.where(ahead, path.cot_theta, 1.0), 1.0)
+    ds = jnp.where(ahead, -(state.z0 + s0 * state.cot_theta) / jnp.where(ahead, cot, 1.0), 0.0)
+    old, more = path.kappa * s0 / 2, (state.kappa * s0 + kappa * ds) / 2
+    chord0 = s0 * jnp.sinc(old / np.pi)
+    chord_more = ds * jnp.sinc((old + more) / np.pi) + s0 * _sine_ratio_difference(old + more, old, more)
+    chord = chord0 + chord_more
+    square = h**2 - kappa * h * chord**2 + chord_more * (chord + chord0)  # r^2 - r0^2
+    met = ahead & (jnp.abs(old + more) < np.pi / 2) & (jnp.abs(old) < np.pi / 2)
+    met = met & (chord0 > 0) & (chord0**2 + square > h**2)
+    radius0 = jnp.where(met, chord0, 1.0)
+    # Not sqrt(r0^2 + square): the difference of the radii is what counts.
+    root = jnp.sqrt(jnp.where(met, chord0**2 + square, 1.0))
+    return radius0 + jnp.where(met, square / (root + radius0), 0.0), radius0, met
 
 
 def path_length(radius: Array, path: Path) -> Array:
@@ -193,10 +202,18 @@ def _kicked(
     )
 
 
+def outward_order(surfaces: Surfaces, path: Path) -> Int[Array, " n"]:
+    """Indices of the surfaces as a particle meets them."""
+    if all(surfaces.cylinder):
+        return jnp.argsort(surfaces.position)  # for all particles alike
+    return jnp.argsort(helix(surfaces, path.kappa, path.cot_theta).path)
+
+
 def deviations(surfaces: Surfaces, path: Path, state: Deviation) -> Float[Array, "n 2"]:
     """How far from the reference an undisturbed helix meets each surface, in mm along the two axes."""
     rows = Surface(surfaces.position, surfaces.low, surfaces.high, jnp.asarray(surfaces.cylinder))
-    passages = jax.vmap(lambda row: _passage(row, path, state))(rows)
+    disks = not all(surfaces.cylinder)
+    passages = jax.vmap(lambda row: _passage(row, path, state, disks))(rows)
     return jnp.stack(passages.deviation, -1)
 
 
@@ -221,23 +238,26 @@ def transport(
     Returns:
         Which surfaces are crossed (n,), and how far from the reference in mm (n, 2).
     """
-    order = jnp.argsort(helix(surfaces, path.kappa, path.cot_theta).path)
+    order, disks = outward_order(surfaces, path), not all(surfaces.cylinder)
     rows = Surface(surfaces.position, surfaces.low, surfaces.high, jnp.asarray(surfaces.cylinder))
     in_order = jax.tree.map(lambda column: column[order], (rows, surfaces.x_over_X0, normals))
 
     def outwards(state: Deviation, each: tuple[Surface, Array, Array]) -> tuple[Deviation, tuple[Array, Array]]:
         surface, x_over_X0, draws = each
-        passage = _passage(surface, path, state)
+        passage = _passage(surface, path, state, disks)
         csc = jnp.sqrt(1 + (path.cot_theta + state.cot_theta) ** 2)
-        cosine = jnp.sqrt(1 - jnp.where(passage.crossed, passage.sin_alpha, 0.0) ** 2)
-        facing = jnp.where(surface.cylinder, cosine / csc, jnp.abs(path.cot_theta + state.cot_theta) / csc)
-        facing = jnp.where(passage.crossed, facing, 1.0)
-        width = highland((x_over_X0 / facing)[None], momentum, velocity)[0]
-        there = jax.tree.map(lambda x: jnp.where(passage.crossed, x, jnp.ones_like(x)), passage)
-        kicked = _kicked(there._replace(sin_alpha=jnp.where(passage.crossed, passage.sin_alpha, 0.0)), path, state, (width * draws[0], width * draws[1]))
-        state = jax.tree.map(lambda new, old: jnp.where(passage.crossed, new, old), kicked, state)
-        return state, (passage.crossed, jnp.stack(passage.deviation))
+        facing = jnp.sqrt(1 - passage.sin_alpha**2) / csc
+        if disks:
+            facing = jnp.where(surface.cylinder, facing, jnp.abs(path.cot_theta + state.cot_theta) / csc)
+        crossed = passage.crossed
+        width = highland((x_over_X0 / jnp.where(crossed, facing, 1.0))[None], momentum, velocity)[0]
+        # What is not crossed deflects by zero, from a place where all is finite.
+        width = jnp.where(crossed, width, 0.0)
+        kicked = _kicked(passage, path, state, (width * draws[0], width * draws[1]))
+        state = jax.tree.map(lambda new, old: jnp.where(crossed, new, old), kicked, state)
+        return state, (crossed, jnp.stack(passage.deviation))
 
-    _, (crossed, moved) = jax.lax.scan(outwards, start, in_order)
+    # The reverse pass keeps the five numbers between surfaces, not all that happens on them.
+    _, (crossed, moved) = jax.lax.scan(jax.checkpoint(outwards), start, in_order)
     back = jnp.argsort(order)
     return crossed[back], moved[back]
