@@ -10,7 +10,7 @@ one line. Nothing here needs JAX: the arithmetic works on floats and on traced a
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 __all__ = ["Quantity", "Space", "Variable", "get", "put", "quantities", "quantity"]
@@ -132,10 +132,10 @@ class Variable:
             return self.lower ** (1 - u) * self.upper**u
         return self.lower * (1 - u) + self.upper * u
 
-    def unit_interval(self, value: float) -> float:
-        """The u in [0, 1] of a physical value."""
+    def unit_interval(self, value: Any, log: Callable[[Any], Any] = math.log) -> Any:
+        """The u in [0, 1] of a physical value; give `jnp.log` for arrays."""
         if self.log:
-            return math.log(value / self.lower) / math.log(self.upper / self.lower)
+            return log(value / self.lower) / math.log(self.upper / self.lower)
         return (value - self.lower) / (self.upper - self.lower)
 
 
@@ -162,6 +162,10 @@ class Space:
     def init(self) -> list[float]:
         """The initial design in the unit box."""
         return [v.unit_interval(v.init) for v in self.variables]
+
+    def coordinates(self, detector: Any, log: Callable[[Any], Any] = math.log) -> list[Any]:
+        """Where a detector stands in the unit box; give `jnp.log` for a detector of arrays."""
+        return [v.unit_interval(get(detector, v.name), log) for v in self.variables]
 
     def values(self, u: Any) -> dict[str, Any]:
         """Physical value of each variable at u."""

@@ -15,7 +15,7 @@ from detopt.scoring.score import Score
 from detopt.simulation.physics import Physics
 from detopt.simulation.source import Gun
 
-__all__ = ["Evaluator", "View"]
+__all__ = ["Evaluator", "HeadLoss", "View", "score_terms"]
 
 
 class Nodes(NamedTuple):
@@ -34,6 +34,13 @@ class Nodes(NamedTuple):
         return getattr(self.tracks, of)
 
 
+class HeadLoss(NamedTuple):
+    """How well a head does: its mean loss, and the mean squared error of its answer."""
+
+    loss: Float[Array, ""]
+    squared_error: Float[Array, ""]
+
+
 class View:
     """An evaluated design, as objectives and constraints see it."""
 
@@ -43,8 +50,11 @@ class View:
         prices: Prices,
         tracks: ExpectedTracks | None,
         rows: Mapping[Any, tuple[np.ndarray, np.ndarray]],
+        head: HeadLoss | None = None,
     ) -> None:
         self._design, self._tracks, self._rows = design, tracks, rows
+        self.head = head
+        self.dtype = jnp.result_type(*jax.tree.leaves(design))
         self.cost = cost(design, prices)
         self.sensors = design.sensors()
 
@@ -68,6 +78,29 @@ class View:
         """The named elements, or all that have a pitch."""
         pitched = (e for e in self._design.elements if getattr(e, "pitch", None) is not None)
         return [e for e in pitched if e.name in names or not names]
+
+
+def score_terms(objectives: Mapping[str, Any], constraints: Mapping[str, Any], view: View) -> Score:
+    """The terms of an evaluated design, without errors."""
+    dtype = view.dtype
+
+    def stack(values: Iterable[Any]) -> Array:
+        listed = [jnp.asarray(v, dtype) for v in values]
+        return jnp.stack(listed) if listed else jnp.zeros(0, dtype)
+
+    values = stack(term.value(view) for term in objectives.values())
+    excess = {name: term.excess(view) for name, term in constraints.items()}
+    rows = stack(row for each in excess.values() for row in each)
+    return Score(
+        objective_names=tuple(objectives),
+        values=values,
+        errors=jnp.zeros_like(values),
+        constraint_names=tuple(name for name, each in excess.items() for _ in each),
+        excess=rows,
+        excess_errors=jnp.zeros_like(rows),
+        cost_names=tuple(view.cost),
+        costs=stack(view.cost.values()),
+    )
 
 
 class Evaluator:
@@ -127,24 +160,5 @@ class Evaluator:
 
         `head` is empty for analytic inference, and `key` is not used where nothing is sampled.
         """
-        dtype = jnp.result_type(*jax.tree.leaves(design))
         tracks = self.tracks(design) if len(self.particles) else None
-        view = View(design, self.prices, tracks, self._rows)
-
-        def stack(values: Iterable[Any]) -> Array:
-            listed = [jnp.asarray(v, dtype) for v in values]
-            return jnp.stack(listed) if listed else jnp.zeros(0, dtype)
-
-        values = stack([term.value(view) for term in self.objectives.values()])
-        excess = {name: term.excess(view) for name, term in self.constraints.items()}
-        rows = stack([row for each in excess.values() for row in each])
-        return Score(
-            objective_names=tuple(self.objectives),
-            values=values,
-            errors=jnp.zeros_like(values),
-            constraint_names=tuple(name for name, each in excess.items() for _ in each),
-            excess=rows,
-            excess_errors=jnp.zeros_like(rows),
-            cost_names=tuple(view.cost),
-            costs=stack(view.cost.values()),
-        )
+        return score_terms(self.objectives, self.constraints, View(design, self.prices, tracks, self._rows))

@@ -83,6 +83,42 @@ class Efficiency(_Tracks):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Discrimination:
+    """Cross-entropy, in bits a muon, of a head that tells displaced muons from prompt ones.
+
+    0 for certainty. With as many displaced as prompt muons, 1 when nothing is known, and 1 minus the loss is the
+    information about its origin that a muon's hits carry. A muon without a track counts with the even odds it had before.
+    """
+
+    goal: Literal["minimise"] = "minimise"
+    weight: Any = quantity("", min=0, default=1.0, doc="weight in the sum of logarithms that `optimise` minimises")
+    unit: ClassVar[str] = ""
+    display_unit: ClassVar[str] = ""
+    title: ClassVar[str] = "loss of displaced against prompt muons (bits)"
+    needs_head: ClassVar[str] = "track"
+
+    def value(self, view: Any) -> Any:
+        """Mean over the muons of the source."""
+        return view.head.loss / math.log(2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fraction:
+    """RMS error of the fraction of displaced muons that a head estimates in an exposure."""
+
+    goal: Literal["minimise"] = "minimise"
+    weight: Any = quantity("", min=0, default=1.0, doc="weight in the sum of logarithms that `optimise` minimises")
+    unit: ClassVar[str] = ""
+    display_unit: ClassVar[str] = "%"
+    title: ClassVar[str] = "error of the displaced fraction"
+    needs_head: ClassVar[str] = "set"
+
+    def value(self, view: Any) -> Any:
+        """Root of the mean square over exposures."""
+        return view.head.squared_error**0.5
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cost:
     """The total cost."""
 
@@ -235,7 +271,13 @@ class EfficiencyLimit(_Tracks):
         return [1 - Efficiency(momentum=self.momentum, theta=self.theta).value(view) / self.min]
 
 
-OBJECTIVES: dict[str, type] = {"resolution": Resolution, "efficiency": Efficiency, "cost": Cost}
+OBJECTIVES: dict[str, type] = {
+    "resolution": Resolution,
+    "efficiency": Efficiency,
+    "cost": Cost,
+    "discrimination": Discrimination,
+    "fraction": Fraction,
+}
 CONSTRAINTS: dict[str, type] = {
     "cost": Budget,
     "minimum_gap": MinimumGap,

@@ -1,0 +1,55 @@
+"""What a study may say of its neural head. Declarations only: no JAX (see `detopt.inference.networks`)."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from detopt.parameters import quantity
+
+__all__ = ["HEADS", "SetHead", "TrackHead"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Head:
+    """Size and training of a head.
+
+    It is trained alone for `warm_up` steps; then `steps_per_design` steps follow each step of the design. The learning rate
+    goes from `learning_rate` to `final` times that during the warm-up, and stays there.
+    """
+
+    width: int = 32  # of the hidden layers
+    layers: int = 2  # hidden ones
+    conditioned: bool = False  # the design variables are inputs: one head for all designs, trained over the whole box first
+    batch: int = 4096  # muons in a training step
+    warm_up: int = 800
+    steps_per_design: int = 4
+    learning_rate: Any = quantity("", above=0, max=1, default=3e-3, doc="Adam's step at the start")
+    final: Any = quantity("", above=0, max=1, default=0.1, doc="learning rate at the end of the warm-up, relative")
+    schedule: Literal["cosine", "constant"] = "cosine"
+
+    @property
+    def exposure(self) -> int:
+        """Muons in one exposure."""
+        return 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackHead(_Head):
+    """Looks at one muon's track, and tells how likely the muon comes from a decay away from the origin."""
+
+    objective: ClassVar[str] = "discrimination"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetHead(_Head):
+    """Looks at an exposure of many muons, and estimates which fraction of them comes from decays, with its error."""
+
+    objective: ClassVar[str] = "fraction"
+    muons: int = 100
+
+    @property
+    def exposure(self) -> int:
+        """Muons in one exposure."""
+        return self.muons
+
+
+HEADS: dict[str, type] = {"track": TrackHead, "set": SetHead}
