@@ -157,6 +157,10 @@ class SampledEvaluator:
             loss = jnp.stack([jnp.mean(s) for s in head.scores(exposures(*first, drawn[0][1], condition))])
         return Sums(mean(tracks.found.astype(dtype)), mean(tracks.z_found.astype(dtype)), mean(squares), loss)
 
+    def limits(self, design: Detector) -> Float[Array, " rows"]:
+        """The constraints of a design; none of them may be sampled."""
+        return score_terms({}, self.constraints, View(design, self.prices, None, {})).excess
+
     # -- the score ---------------------------------------------------------------------------------------------------------
 
     def _sums(self, design: Detector, head: Any, key: jax.Array) -> Sums:

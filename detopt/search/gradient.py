@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from detopt.backend import jax, jnp
+from detopt.search.constraints import Inside, penalised, pull
 from detopt.search.problem import FEASIBLE, Point, Problem
 
 __all__ = ["GradientSearcher", "Round", "State", "Visit"]
 
-MARGIN = 2e-6  # how far inside the constraints (relative) a design must lie, so that rounding cannot push it out
 ADAM_PENALTY, LBFGS_PENALTY = 10.0, 100.0
 ROUND = 25  # Adam steps that are handed over together
 LBFGS_ITERATIONS = 40  # in a round
@@ -73,8 +73,7 @@ class GradientSearcher:
     def __init__(self, problem: Problem, learning_rate: float, steps: int) -> None:
         def lagrangian(u: Array, multipliers: Array, penalty: Array) -> tuple[Array, Point]:
             point = problem(u)
-            pull = _pull(point, multipliers, penalty)
-            return point.loss + jnp.sum(pull**2 - multipliers**2) / (2 * penalty), point
+            return point.loss + penalised(point.excess, multipliers, penalty), point
 
         @jax.jit
         def slope(u: Array, multipliers: Array, penalty: Array) -> Slope:
@@ -84,16 +83,12 @@ class GradientSearcher:
             value = jnp.where(jnp.isfinite(value), value, jnp.inf)
             return Slope(value, jnp.where(jnp.isfinite(gradient), gradient, 0.0), point)
 
-        def constraints(u: Array) -> tuple[Array, Array]:
-            excess = problem(u).excess
-            return excess, excess
-
         def slope_in_v(v: Array, multipliers: Array, penalty: Array) -> Slope:
             found = slope(jnp.sin(v) ** 2, multipliers, penalty)
             return found._replace(gradient=found.gradient * jnp.sin(2 * v))
 
         self._slope, self._slope_v = slope, slope_in_v
-        self._constraints = jax.jit(jax.vmap(jax.jacrev(constraints, has_aux=True)))
+        self.inside = Inside(lambda u: problem(u).excess)
         self.steps = steps
         schedule = optax.cosine_decay_schedule(learning_rate, steps, alpha=0.02)
         self._adam = optax.adam(schedule, b1=0.9, b2=0.99)
@@ -108,7 +103,7 @@ class GradientSearcher:
 
     def init(self, u: Float[Array, "starts n"]) -> State:
         """The starts, ready for Adam."""
-        rows = self._constraints(u)[1].shape[1]
+        rows = self.inside.jacobian(u)[1].shape[1]
         return State(
             u=u,
             multipliers=jnp.zeros((len(u), rows), u.dtype),
@@ -150,7 +145,7 @@ class GradientSearcher:
         updates, optimiser = self._adam_update(slope.gradient, state.optimiser)
         multipliers = state.multipliers
         if state.steps % _MULTIPLIER_STEPS == _MULTIPLIER_STEPS - 1:
-            multipliers = jax.vmap(_pull, (0, 0, None))(slope.point, multipliers, ADAM_PENALTY)
+            multipliers = jax.vmap(pull, (0, 0, None))(slope.point.excess, multipliers, ADAM_PENALTY)
         moved = state._replace(
             u=optax.projections.projection_box(state.u + updates, 0.0, 1.0),
             multipliers=multipliers,
@@ -177,7 +172,7 @@ class GradientSearcher:
             v, slope = new, below
         u = jnp.sin(v) ** 2
         state = _keep(state, u, slope.point)
-        multipliers = jax.vmap(_pull, (0, 0, None))(slope.point, state.multipliers, LBFGS_PENALTY)
+        multipliers = jax.vmap(pull, (0, 0, None))(slope.point.excess, state.multipliers, LBFGS_PENALTY)
         inside = self.inside(u)
         point = self.slope(inside, multipliers, LBFGS_PENALTY).point
         state = _keep(state, inside, point)
@@ -199,21 +194,6 @@ class GradientSearcher:
             if np.all(done):
                 break
         return best
-
-    def inside(
-        self, u: Float[Array, "starts n"], free: Bool[Array, "starts n"] | None = None
-    ) -> Float[Array, "starts n"]:
-        """The nearest points inside the constraints, to first order: Gauss-Newton on those that are violated.
-
-        Only variables that are `free` move; all are where it is not given.
-        """
-        free = jnp.ones(u.shape, bool) if free is None else free
-        for _ in range(6):
-            jacobian, excess = self._constraints(u)
-            if bool(jnp.all(excess <= -MARGIN)):
-                break
-            u = _inwards(u, free, excess, jacobian)
-        return u
 
 
 @jax.jit
@@ -238,24 +218,6 @@ def _take_lower(
 
 def _like(mask: Array, array: Array) -> Array:
     return mask.reshape(mask.shape + (1,) * (array.ndim - mask.ndim))
-
-
-def _pull(point: Point, multipliers: Array, penalty: Any) -> Array:
-    """What the constraints pull with; the multipliers of the next round."""
-    return jnp.maximum(0.0, multipliers + penalty * (point.excess + MARGIN))
-
-
-@jax.jit
-@jax.vmap
-def _inwards(u: Array, free: Array, excess: Array, jacobian: Array) -> Array:
-    violated = excess > -MARGIN
-    # A variable at a bound that a step would push it through does not take part.
-    towards = -jnp.sum(jnp.where(violated[:, None], jacobian, 0.0), axis=0)
-    stuck = ((u <= 0) & (towards < 0)) | ((u >= 1) & (towards > 0))
-    rows = jnp.where(violated[:, None] & (free & ~stuck)[None, :], jacobian, 0.0)
-    scale = jnp.sum(rows**2, axis=1)
-    gram = rows @ rows.T + jnp.diag(jnp.where(violated, 1e-12 * scale + 1e-30, 1.0))
-    return jnp.clip(u - rows.T @ jnp.linalg.solve(gram, jnp.where(violated, excess + 2 * MARGIN, 0.0)), 0.0, 1.0)
 
 
 def _keep(state: State, u: Array, point: Point) -> State:

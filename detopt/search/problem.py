@@ -32,14 +32,14 @@ class Problem:
 
     def __init__(
         self,
-        score: Callable[[Float[Array, " n"]], Score],
+        score: Callable[..., Score],
         goals: Mapping[str, str],
         weights: Mapping[str, float],
         reference: Float[np.ndarray, " objectives"],
     ) -> None:
         """
         Args:
-            score: the score at a point u of the unit box.
+            score: the score at a point u of the unit box; what else it takes is passed on.
             goals: "minimise" or "maximise" for each objective, in the order of the score.
             weights: likewise.
             reference: values that the loss is relative to; those of the initial design.
@@ -53,9 +53,9 @@ class Problem:
         """The loss of objective values; `rows` says which objectives, where not all of them are given."""
         return jnp.sum(self._signs[rows] * self._weights[rows] * jnp.log(values / self._reference[rows]))
 
-    def __call__(self, u: Float[Array, " n"]) -> Point:
+    def __call__(self, u: Float[Array, " n"], *rest: Any) -> Point:
         """Score the design at u."""
-        score = self.score(u)
+        score = self.score(u, *rest)
         loss = self.loss(score.values)
         total = score.costs[-1] if score.cost_names else jnp.zeros_like(loss)
         return Point(loss, score.excess, score.values, total)

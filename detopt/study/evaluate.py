@@ -1,26 +1,27 @@
 """From a checked study to scores: the compiled evaluator, and its answers as plain data."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from detopt.backend import jax
-from detopt.detector.detector import Detector
+from detopt.backend import jax, jnp
 from detopt.detector.surfaces import as_arrays
 from detopt.parameters import Space
 from detopt.scoring.evaluate import Evaluator
+from detopt.scoring.sampled import SampledEvaluator
 from detopt.scoring.score import Score
 from detopt.search.problem import FEASIBLE
 from detopt.study.faults import BadInput, Fault
 from detopt.study.studies import Study
 
-__all__ = ["array_space", "evaluate_study", "make_evaluator", "score_as_dict"]
+__all__ = ["array_space", "evaluate_study", "make_evaluator", "make_sampler", "score_as_dict"]
 
 
 def make_evaluator(study: Study) -> Evaluator:
-    """The study's `evaluate(design, head, key)`. Raises BadInput where it cannot be computed."""
+    """The study's `evaluate(design, head, key)` in expected mode. Raises BadInput where it cannot be computed."""
     lowest = study.detector
     for variable in study.space.variables:
         if ".efficiency" in variable.name:
@@ -33,35 +34,62 @@ def make_evaluator(study: Study) -> Evaluator:
         raise BadInput([Fault(str(study.path), None, None, "", str(error))]) from None
 
 
+def make_sampler(study: Study, events: int) -> SampledEvaluator:
+    """The study's `evaluate(design, head, key)` in sampled mode, with float32 events."""
+    return SampledEvaluator(
+        study.objectives,
+        study.constraints,
+        study.prices,
+        study.source,
+        study.physics,
+        study.space,
+        events,
+        study.min_hits,
+        exposure=1 if study.head is None else study.head.exposure,
+        conditioned=study.head is not None and study.head.conditioned,
+        precision=jnp.float32,
+    )
+
+
 def array_space(study: Study) -> Space:
     """The study's space around a detector of arrays, ready to be traced."""
     return replace(study.space, detector=as_arrays(study.detector))
 
 
-def score_design(study: Study, design: Detector) -> Score:
-    """Score one design of floats."""
-    evaluate = make_evaluator(study)
-    return jax.jit(evaluate)(as_arrays(design), None, jax.random.key(study.seed))
+def evaluate_study(
+    study: Study, seed: int | None = None, progress: Callable[[str], None] | None = None
+) -> dict[str, Any]:
+    """Score the study's initial design: {objectives, constraints, cost}.
 
+    In sampled mode on the events of the study's audit, with heads that are trained from scratch for the design.
 
-def evaluate_study(study: Study, seed: int | None = None) -> dict[str, Any]:
-    """Score the study's initial design: {objectives, constraints, cost}. `expected` scores need no seed."""
+    Args:
+        study: from `detopt.load`.
+        seed: instead of the study's own; `expected` scores need none.
+        progress: called with a line for each stage.
+    """
+    from detopt.study.audit import Auditor
     from detopt.study.edges import check_ranges
 
     study = study if seed is None else replace(study, seed=seed)
+    if study.mode == "sampled":
+        return Auditor(study, progress)(study.detector).score
     check_ranges(study)
-    return score_as_dict(study, score_design(study, study.detector), study.detector)
+    score = jax.jit(make_evaluator(study))(as_arrays(study.detector), None, jax.random.key(study.seed))
+    return score_as_dict(study, score)
 
 
-def score_as_dict(study: Study, score: Score, design: Detector) -> dict[str, Any]:
+def score_as_dict(study: Study, score: Score) -> dict[str, Any]:
     """A score as plain data: values in base units, None for what is not finite."""
-    rows = np.asarray(score.excess)
+    rows, row_errors = np.asarray(score.excess), np.asarray(score.excess_errors)
     constraints: dict[str, Any] = {}
     for name, term in study.constraints.items():
-        own = [float(rows[i]) for i, n in enumerate(score.constraint_names) if n == name]
+        mine = [i for i, n in enumerate(score.constraint_names) if n == name]
+        own = [float(rows[i]) for i in mine]
+        error = max(((rows[i], row_errors[i]) for i in mine), default=(0.0, 0.0))[1]
         value = max(own, default=0.0)
         value = 0.0 if abs(value) < FEASIBLE else value  # rounding
-        constraints[name] = {"value": number(value), "error": 0.0, "title": term.title}
+        constraints[name] = {"value": number(value), "error": number(error), "title": term.title}
         for bound, sign in (("max", 1), ("min", -1)):
             if (limit := getattr(term, bound, None)) is not None and own:
                 constraints[name] |= {

@@ -10,6 +10,7 @@ from detopt.detector.cost import Prices, cost
 from detopt.detector.detector import Detector
 from detopt.parameters import quantities
 from detopt.scoring.terms import Budget, Cost, Coverage, MaterialFloor, MinimumGap
+from detopt.study.sampling import check_sampling
 from detopt.study.schema import near
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def check_meaning(study: "Study", fault: Callable[..., None], notes: list[str]) 
     detector = study.detector
     if detector.frame != "barrel":
         fault(
-            ("detector",), f"mode: expected handles frame: barrel in this version; {detector.name} is {detector.frame}"
+            ("detector",), f"scores need frame: barrel in this version; {detector.name} is {detector.frame}"
         )
         return
     sensors = detector.sensors()
@@ -37,6 +38,7 @@ def check_meaning(study: "Study", fault: Callable[..., None], notes: list[str]) 
         fault(("tracking", "min_hits"), f"min_hits must be {needed} to {len(sensors)} here, got {study.min_hits}")
     if study.mode == "expected" and study.document.data.get("audit"):
         notes.append("audit: expected scores are exact, so no events are spent on an audit")
+    check_sampling(study, fault, notes)
     _check_terms(study, fault, notes)
     if study.space.variables:  # a single design is only scored
         _check_limits(study, fault)

@@ -11,10 +11,11 @@ from pydantic_core import PydanticCustomError
 from detopt.detector.cost import Prices
 from detopt.detector.detector import Detector
 from detopt.detector.elements import BINARY
+from detopt.inference.heads import HEADS, SetHead, TrackHead
 from detopt.parameters import Space, Variable, declaration, get, put, quantities, quantity
 from detopt.scoring.terms import CONSTRAINTS, OBJECTIVES
 from detopt.simulation.physics import Physics
-from detopt.simulation.source import SOURCES, Gun
+from detopt.simulation.source import SOURCES, Decay, Gun
 from detopt.study.detectors import make_variable, read_detector
 from detopt.study.document import Document, Place
 from detopt.study.faults import BadInput
@@ -34,13 +35,20 @@ class GradientSearch:
     restarts: int = 4  # starts beside the initial design, drawn at random over the bounds
     learning_rate: Any = quantity("", above=0, max=1, default=0.02, doc="Adam's step in units of a variable's range")
     placement: Literal["free", "grid"] = "free"  # grid: one more start, from optimal weights on a grid of radii
+    events: int = 8192  # sampled: muons a step, for each momentum and angle that a term asks for
 
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """How the result is scored again; `expected` scores are exact and take no events."""
+    """How the result is scored again, on events that the search has not seen; `expected` scores are exact and need none.
 
-    events: int = 0
+    Heads are trained from scratch for each design that is audited.
+    """
+
+    events: int = 200_000  # muons, for each momentum and angle that a term asks for
+    head_events: int = 131_072  # muons that a head is trained on
+    head_steps: int = 4000  # batches of these
+    heads: int = 3  # heads that are trained; their spread is part of the error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +91,12 @@ class _StudyFile:
 
 SEARCHES: dict[str, type] = {"gradient": GradientSearch}
 
+LEAST = {
+    "steps": 1, "restarts": 0, "events": 1, "head_events": 1024, "head_steps": 1, "heads": 2, "width": 1, "layers": 1,
+    "batch": 1, "warm_up": 0, "steps_per_design": 1, "muons": 2,
+}  # fmt: skip
+MOST = {"steps": 1_000_000, "restarts": 1_000_000, "heads": 64, "width": 4096, "layers": 16, "muons": 100_000}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
@@ -93,7 +107,7 @@ class Study:
     path: Path
     detector_path: Path | None  # None where the detector stands in the study itself
     space: Space
-    source: Gun
+    source: Gun | Decay
     mode: str
     objectives: dict[str, Any]
     constraints: dict[str, Any]
@@ -101,6 +115,8 @@ class Study:
     search: GradientSearch
     physics: Physics
     min_hits: int | None
+    head: TrackHead | SetHead | None
+    audit: Audit
     seed: int
     notes: tuple[str, ...] = ()
     included: dict[Place, Path] = field(default_factory=dict)  # source and objectives that stand in files of their own
@@ -143,7 +159,7 @@ def load_study(path: Path, detector: Path | None = None) -> Study:
     return study
 
 
-def read_source(data: Any, document: Document, place: Place) -> Gun | None:
+def read_source(data: Any, document: Document, place: Place) -> Gun | Decay | None:
     """A source; None where anything is wrong. At the top of a file it may carry schema and name as well."""
     if not place and isinstance(data, dict):
         data = {k: v for k, v in data.items() if k not in ("schema", "name", "description")}
@@ -175,10 +191,6 @@ class _Reader:
             )
         if top and not 0 <= top["seed"] < 2**63:
             self.fault(("seed",), f"seed must be 0 to 2^63 - 1, got {top['seed']}")
-        if data.get("mode") == "sampled":
-            self.fault(("mode",), "mode: sampled is not in this version; use mode: expected")
-        if data.get("head") not in (None, "none"):
-            self.fault(("head",), "head: only none is in this version: inference is analytic")
         detector_path, detector, variables = self._detector(data.get("detector"))
         source = self._source(data["source"]) if "source" in data else None  # reported as missing
         terms = self._terms(data.get("objectives"), "objectives", OBJECTIVES)
@@ -186,7 +198,10 @@ class _Reader:
         prices = self._plain(Prices, data.get("cost"), "cost")
         physics = self._plain(Physics, data.get("physics"), "physics")
         tracking = self._plain(Tracking, data.get("tracking"), "tracking")
-        self._plain(Audit, data.get("audit"), "audit")
+        audit = self._plain(Audit, data.get("audit"), "audit")
+        if audit is not None:
+            self._whole_numbers(audit, self.document, ("audit",))
+        head_ok, head = self._head(data.get("head"))
         search = self._search(data.get("search"))
         if "objectives" in data and not data["objectives"]:
             self.fault(("objectives",), "a study needs at least one objective")
@@ -194,7 +209,7 @@ class _Reader:
             variables = []  # another detector is only scored, whatever the bounds
         elif detector is not None:
             detector, variables = self._variables(data.get("variables"), detector, variables)
-        if not (top and detector and source and prices and physics and tracking and search):
+        if not (top and detector and source and prices and physics and tracking and search and audit and head_ok):
             return None
         study = Study(
             name=top["name"],
@@ -210,6 +225,8 @@ class _Reader:
             search=search,
             physics=physics,
             min_hits=tracking.min_hits or None,
+            head=head,
+            audit=audit,
             seed=top["seed"],
             included=self.included,
             document=self.document,
@@ -237,7 +254,7 @@ class _Reader:
         detector, declared = read_detector(document)
         return path, detector, declared
 
-    def _source(self, data: Any) -> Gun | None:
+    def _source(self, data: Any) -> Gun | Decay | None:
         if isinstance(data, str):
             path = find(data, "sources", self.document.path.parent)
             if path is None:
@@ -279,6 +296,37 @@ class _Reader:
         fields = read(cls, {} if data is None else data, self.document, (section,), skip=())
         return None if fields is None else cls(**fields)
 
+    def _head(self, data: Any) -> tuple[bool, TrackHead | SetHead | None]:
+        """Whether it could be read, and the head."""
+        if data is None or data == "none":
+            return True, None
+        document, place = self.document, ("head",)
+        if isinstance(data, str):
+            path = find(data, "heads", self.document.path.parent)
+            if path is None:
+                self.fault(place, f"no head {data!r} beside this file or in a folder above it")
+                return False, None
+            self.included["head",] = path
+            document, place = Document(path), ()
+            self.documents.append(document)
+            data = document.data
+            if isinstance(data, dict):
+                data = {k: v for k, v in data.items() if k not in ("schema", "name", "description")}
+        chosen = read_choice(HEADS, data, document, place, "head")
+        if chosen is None or chosen[1] is None:
+            return False, None
+        head = chosen[0](**chosen[1])
+        self._whole_numbers(head, document, place)
+        return True, head
+
+    def _whole_numbers(self, settings: Any, document: Document, place: Place) -> None:
+        """Counts that make no sense are faults."""
+        for name, least in LEAST.items():
+            value = getattr(settings, name, least)
+            if not least <= value <= MOST.get(name, 1_000_000_000):
+                most = MOST.get(name, 1_000_000_000)
+                document.fault((*place, name), f"{name} must be between {least} and {most}, got {value}")
+
     def _search(self, data: Any) -> GradientSearch | None:
         chosen = read_choice(
             SEARCHES, {"type": "gradient"} if data is None else data, self.document, ("search",), "search"
@@ -286,9 +334,7 @@ class _Reader:
         if chosen is None or chosen[1] is None:
             return None
         search = chosen[0](**chosen[1])
-        for name, least in (("steps", 1), ("restarts", 0)):
-            if not least <= getattr(search, name) <= 1_000_000:
-                self.fault(("search", name), f"{name} must be between {least} and 1000000, got {getattr(search, name)}")
+        self._whole_numbers(search, self.document, ("search",))
         return search
 
     def _variables(self, data: Any, detector: Detector, declared: list[Variable]) -> tuple[Detector, list[Variable]]:

@@ -1,0 +1,149 @@
+"""Design and head together, by stochastic gradients: several steps of the head for each step of the design.
+
+At a head's best weights the loss does not change with them to first order, so the gradient of the design at a trained head
+is the gradient of what a freshly trained head would reach. Every step draws fresh events. What the search keeps is judged
+on events of a validation key that no step has seen, after a move inside the constraints; these are exact, not sampled.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from detopt.backend import jax, jnp
+from detopt.inference.features import Exposures
+from detopt.inference.heads import SetHead, TrackHead
+from detopt.inference.training import learn, split
+from detopt.search.constraints import Inside, penalised, pull
+from detopt.search.problem import FEASIBLE, Point, Problem
+
+__all__ = ["JointRound", "JointSearcher", "JointState", "is_better"]
+
+PENALTY = 10.0
+ROUND = 10  # design steps between two validations
+
+
+class JointState(NamedTuple):
+    """One start."""
+
+    u: Float[Array, " n"]
+    multipliers: Float[Array, " rows"]
+    design_optimiser: Any
+    weights: Any  # of the head, None without
+    head_optimiser: Any
+    step: Array
+
+
+class JointRound(NamedTuple):
+    """Some steps of one start, and what validation says after them."""
+
+    u: Float[Array, "steps n"]
+    points: Point  # of every step, on its own events
+    state: JointState
+    candidate: Float[Array, " n"]  # the design after the steps, inside the constraints
+    validated: Point  # the candidate on the validation events
+
+
+class JointSearcher:
+    """The search of one problem, from one start at a time."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        limits: Callable[[Float[Array, " n"]], Float[Array, " rows"]],
+        validation: Callable[[Float[Array, " n"], Any], Point],
+        exposures: Callable[[Float[Array, " n"], jax.Array, int], Exposures] | None,
+        head: TrackHead | SetHead | None,
+        learning_rate: float,
+        steps: int,
+    ) -> None:
+        """
+        Args:
+            problem: called as problem(u, head, key).
+            limits: the constraints at u; no sampling.
+            validation: the point at u with a head, on events that are always the same.
+            exposures: fresh muons at u for the head: exposures(u, key, number).
+            head: its settings, or None.
+            learning_rate: Adam's step of the design, in units of a variable's range, falling to a fiftieth.
+            steps: of the design.
+        """
+        self.problem, self.head, self.steps = problem, head, steps
+        self.inside = Inside(limits)
+        self._limits, self._exposures = limits, exposures
+        self._validation = jax.jit(validation)
+        schedule = optax.cosine_decay_schedule(learning_rate, steps, alpha=0.02)
+        self._adam = optax.adam(schedule, b1=0.9, b2=0.99)
+        self._head_adam = None if head is None else optax.adam(head.learning_rate * head.final)
+        self._round = eqx.filter_jit(self._many_steps)
+
+    def init(self, u: Float[Array, " n"], network: Any) -> tuple[JointState, Any]:
+        """A start with a head that is warm; also the head's untrained rest."""
+        weights, rest = (None, None) if network is None else split(network)
+        head_state = None if self._head_adam is None else self._head_adam.init(weights)
+        rows = jax.eval_shape(self._limits, u).shape
+        state = JointState(
+            u, jnp.zeros(rows, u.dtype), self._adam.init(u), weights, head_state, jnp.zeros((), jnp.int32)
+        )
+        return state, rest
+
+    def rounds(self, u: Float[Array, " n"], network: Any, key: jax.Array) -> Iterator[JointRound]:
+        """All steps of one start."""
+        state, rest = self.init(u, network)
+        while (done := int(state.step)) < self.steps:
+            keys = jax.random.split(jax.random.fold_in(key, done), ROUND)[: self.steps - done]
+            state, (us, points) = self._round(state, rest, keys)
+            candidate = self.inside(state.u[None])[0]
+            validated = self._validation(candidate, self.network(state, rest))
+            yield JointRound(us, points, state, candidate, validated)
+
+    @staticmethod
+    def network(state: JointState, rest: Any) -> Any:
+        """The head as it stands."""
+        return None if rest is None else eqx.combine(state.weights, rest)
+
+    def _many_steps(self, state: JointState, rest: Any, keys: Any) -> tuple[JointState, Any]:
+        return jax.lax.scan(lambda s, key: self._step(s, rest, key), state, keys)
+
+    def _step(self, state: JointState, rest: Any, key: jax.Array) -> tuple[JointState, tuple[Array, Point]]:
+        for_head, for_design = jax.random.split(key)
+        weights, head_state = self._learn(state, rest, for_head)
+        network = None if rest is None else eqx.combine(weights, rest)
+
+        def lagrangian(u: Array) -> tuple[Array, Point]:
+            point = self.problem(u, network, for_design)
+            return point.loss + penalised(point.excess, state.multipliers, PENALTY), point
+
+        (_, point), slope = jax.value_and_grad(lagrangian, has_aux=True)(state.u)
+        updates, optimiser = self._adam.update(jnp.where(jnp.isfinite(slope), slope, 0.0), state.design_optimiser)
+        moved = JointState(
+            u=optax.projections.projection_box(state.u + updates, 0.0, 1.0),
+            multipliers=jnp.where(state.step % 10 == 9, pull(point.excess, state.multipliers, PENALTY), state.multipliers),
+            design_optimiser=optimiser,
+            weights=weights,
+            head_optimiser=head_state,
+            step=state.step + 1,
+        )
+        return moved, (state.u, point)
+
+    def _learn(self, state: JointState, rest: Any, key: jax.Array) -> tuple[Any, Any]:
+        """The head's own steps, on fresh muons of the design as it stands."""
+        if self.head is None or self._exposures is None or self._head_adam is None:
+            return state.weights, state.head_optimiser
+        steps = self.head.steps_per_design
+        size = max(self.head.batch // self.head.exposure, 1)
+        fresh = jax.lax.stop_gradient(self._exposures(state.u, key, steps * size * self.head.exposure))
+        batches = jax.tree.map(lambda x: x.reshape(steps, size, *x.shape[1:]), fresh)
+
+        def step(carry: tuple[Any, Any], batch: Exposures) -> tuple[tuple[Any, Any], Array]:
+            weights, optimiser, loss = learn(self._head_adam, carry[0], rest, carry[1], batch)
+            return (weights, optimiser), loss
+
+        return jax.lax.scan(step, (state.weights, state.head_optimiser), batches)[0]
+
+
+def is_better(point: Point, best: float) -> bool:
+    """Whether a validated point meets the constraints and has a lower loss."""
+    return bool(np.all(np.asarray(point.excess) <= FEASIBLE)) and float(point.loss) < best

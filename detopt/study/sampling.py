@@ -1,0 +1,106 @@
+"""Rules about events: what sampled mode, decays and heads need of each other. Floats only, no JAX."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from detopt.simulation.source import Decay
+
+if TYPE_CHECKING:
+    from detopt.study.studies import Study
+
+__all__ = ["check_sampling"]
+
+
+def check_sampling(study: "Study", fault: Callable[..., None], notes: list[str]) -> None:
+    """Note what does not go together."""
+    _check_head(study, fault)
+    if isinstance(study.source, Decay):
+        _check_decay(study, study.source, fault)
+    if study.mode == "expected":
+        _check_expected(study, fault)
+        return
+    if study.physics.bending != "circle":
+        fault(("physics", "bending"), "bending: parabola is an approximation of mode: expected; sampled tracks are exact")
+    if not study.space.variables:
+        return
+    if study.search.placement == "grid":
+        fault(("search", "placement"), "placement: grid needs mode: expected")
+    for variable in study.space.variables:
+        name = next((n for n in variable.names if n.split(".")[1] == "efficiency"), None)
+        if name is not None:
+            fault(
+                ("variables", variable.name),
+                f"{name} cannot be free in mode: sampled: a hit that is there or not does not change smoothly with the "
+                "efficiency, and the gradient of such draws is not in this version. Use mode: expected, which sums over "
+                "all hit patterns, or fix it",
+                key=True,
+            )
+    for name, term in study.constraints.items():
+        if hasattr(term, "momentum"):
+            fault(
+                ("constraints", name),
+                f"{name} is a limit on a sampled number, which this search cannot hold exactly: make it an objective, or "
+                "use mode: expected",
+            )
+
+
+def _check_head(study: "Study", fault: Callable[..., None]) -> None:
+    asked = {n: t.needs_head for n, t in study.objectives.items() if hasattr(t, "needs_head")}
+    for name, needed in asked.items():
+        kind = study.document.data["objectives"][name]
+        kind = kind.get("type", "it") if isinstance(kind, dict) else "it"
+        if study.head is None:
+            fault(("objectives", name), f"{kind} needs a head: head: {{type: {needed}}}")
+        elif study.head.objective != kind and isinstance(kind, str) and kind in ("discrimination", "fraction"):
+            fault(("objectives", name), f"{kind} needs a head of type {needed}")
+        if study.mode == "expected":
+            fault(("mode",), f"{name} is the loss of a head, which needs events: mode: sampled")
+        if not isinstance(study.source, Decay):
+            fault(("source",), f"{name} tells displaced muons from prompt ones: it needs source: {{type: decay, …}}")
+    if study.head is None:
+        return
+    if not asked:
+        fault(("head",), f"no objective uses the head: add one of type {study.head.objective}")
+    if isinstance(study.source, Decay):
+        low, high = study.source.displaced
+        if study.head.objective == "fraction" and not low < high:
+            fault(("source", "displaced"), "a fraction is estimated where it differs: displaced: [from, to]")
+        if study.head.objective == "discrimination" and low + high != 1:
+            fault(("source", "displaced"), "discrimination is between as many displaced as prompt muons: displaced: 50 %")
+
+
+def _check_decay(study: "Study", source: Decay, fault: Callable[..., None]) -> None:
+    place: tuple[Any, ...] = ("source",)
+    for p in source.hadron_momentum:
+        low, high = source.muon_energies(p)
+        least, most = ((m**2 + 0.1056583755**2) ** 0.5 for m in source.momentum)
+        if least > high or most < low:
+            fault(
+                (*place, "momentum"),
+                f"no muon of a {source.hadron} of {p:g} GeV has such a momentum: their energies are {low:.3g} to {high:.3g} GeV",
+            )
+            return
+    reach = {dotted: v.lower for v in study.space.variables for dotted in v.names}
+    for element in study.detector.elements:
+        for field in ("radius", "inner_radius"):
+            radius = getattr(element, field, None)
+            least_radius = None if radius is None else min(radius, reach.get(f"{element.name}.{field}", radius))
+            if least_radius is not None and least_radius <= source.within:
+                fault(
+                    (*place, "within"),
+                    f"decays within {source.within:g} mm would reach {element.name} at {least_radius:g} mm: they must end "
+                    "in front of everything",
+                )
+                return
+
+
+def _check_expected(study: "Study", fault: Callable[..., None]) -> None:
+    if not isinstance(study.source, Decay):
+        return
+    for section, terms in (("objectives", study.objectives), ("constraints", study.constraints)):
+        for name, term in terms.items():
+            if hasattr(term, "momentum") and term.momentum is None:
+                fault(
+                    (section, name),
+                    f"{name} averages over the muons of decays, which needs events: use mode: sampled, or give it a momentum",
+                )
