@@ -1,7 +1,7 @@
 """Run folders: what a run leaves behind, written so that a kill at any moment loses nothing that was finished.
 
 `runs/<study>/<timestamp>/` holds study.yaml, manifest.json, history.parquet, detector.yaml, result.json, figures/ and
-report.html; DESIGN of each file: `Run`.
+report.html; with a head also checkpoint/ (design and head as they learn) and heads/ (those of the audit).
 """
 
 import json
@@ -106,6 +106,24 @@ class Run:
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""
         write_atomically(self.folder / name, text.encode())
+
+    def write_arrays(self, name: str, arrays: Mapping[str, Any]) -> None:
+        """Write named arrays (.npz), in a folder below where the name says so."""
+        import io
+
+        import numpy as np
+
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        sink = io.BytesIO()
+        np.savez(sink, **arrays)
+        write_atomically(path, sink.getvalue())
+
+    def finish(self, result: dict[str, Any], seconds: float) -> None:
+        """Write the result, and note the end in the manifest."""
+        self.write_json("result.json", result)
+        ended = datetime.now(UTC).isoformat(timespec="seconds")
+        self.write_json("manifest.json", {**self.manifest, "finished": ended, "seconds": seconds})
 
     def write_history(self, columns: Mapping[str, Any]) -> None:
         """Write the whole history; the old one stands until the new one is complete."""

@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float
 from detopt.backend import jnp
 from detopt.events import Particles, Tracks
 
-__all__ = ["FEATURES", "Exposures", "exposures"]
+__all__ = ["FEATURES", "SIGNIFICANCES", "Exposures", "exposures"]
 
 FEATURES = (
     "log d0 significance",
@@ -21,13 +21,16 @@ FEATURES = (
     "z0 measured",
 )
 
+# d0 / sigma(d0) alone, and with z0 / sigma(z0) in quadrature: the primary vertex is known in both.
+SIGNIFICANCES = ("d0 significance", "d0 and z0 significance")
+
 
 class Exposures(NamedTuple):
     """Muons as a head sees them, and the truth that it is to find."""
 
     features: Float[Array, "exposures muons features"]
     seen: Bool[Array, "exposures muons"]  # there is a track
-    significance: Float[Array, "exposures muons"]  # |d0| / sigma(d0)
+    significance: Float[Array, "exposures muons 2"]  # for the analytic baselines, see SIGNIFICANCES
     displaced: Bool[Array, "exposures muons"]
     fraction: Float[Array, " exposures"]  # of displaced muons that the exposure was drawn with
     condition: Float[Array, "exposures variables"]  # the design in the unit box, for heads that serve many designs
@@ -65,7 +68,7 @@ def exposures(
     return Exposures(
         features=jnp.stack(columns, -1).reshape(*shape, len(columns)),
         seen=found.reshape(shape),
-        significance=jnp.abs(d0).reshape(shape),
+        significance=jnp.stack([jnp.abs(d0), jnp.sqrt(d0**2 + z0**2 + 1e-12)], -1).reshape(*shape, 2),
         displaced=particles.displaced.reshape(shape),
         fraction=fraction,
         condition=jnp.broadcast_to(condition, (len(fraction), len(condition))),

@@ -16,7 +16,7 @@ from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
 from detopt.inference.baseline import areas_under_curves, counted_fraction, cross_entropy, roc, significance_odds
-from detopt.inference.features import Exposures
+from detopt.inference.features import SIGNIFICANCES, Exposures
 from detopt.inference.networks import make_network, normalised
 from detopt.inference.training import calibrate, train
 from detopt.scoring.score import Score
@@ -24,9 +24,9 @@ from detopt.simulation.streams import stream
 from detopt.study.evaluate import make_sampler, score_as_dict
 from detopt.study.studies import Study
 
-__all__ = ["Audited", "Auditor", "draw_pool"]
+__all__ = ["Audited", "Auditor", "Pool"]
 
-POOL_CHUNK = 4096  # muons that are simulated at once
+POOL_CHUNK, POOL_BLOCK = 2048, 8  # muons that are simulated at once, and how often in one call
 CALIBRATION = 65_536  # muons
 SAMPLE = 131_072  # muons that the figures are made of
 EFFICIENCIES = np.round(np.arange(0.01, 1.0, 0.01), 2)
@@ -49,9 +49,10 @@ class Auditor:
         self.evaluate = make_sampler(study, study.audit.events)
         self.key = stream(jax.random.key(study.seed), "audit")
         self._score = jax.jit(self.evaluate)
-        self._pool = jax.jit(draw_pool(self.evaluate), static_argnums=2)
+        self._pool = Pool(self.evaluate)
         # The heads share the events: only their part of the score is done for each.
         self._scores = eqx.filter_jit(eqx.filter_vmap(self.evaluate, in_axes=(None, eqx.if_array(0), None)))
+        self._calibrate = eqx.filter_jit(eqx.filter_vmap(calibrate, in_axes=(eqx.if_array(0), None)))
         self._train = eqx.filter_jit(eqx.filter_vmap(self._from_scratch, in_axes=(None, 0)))
 
     def __call__(self, detector: Detector, title: str = "the design") -> Audited:
@@ -61,26 +62,25 @@ class Auditor:
         if study.head is None:
             self.progress(f"scoring {title}")
             return Audited(score_as_dict(study, self._score(design, None, key)), None, None)
-        networks = self.train_heads(design, title)
+        known = self._pool(design, stream(self.key, "calibration"), CALIBRATION)
+        networks = self.train_heads(design, known, title)
         self.progress(f"scoring {title}")
         scores = self._scores(design, networks, key)
         score = self._combined(scores)
         sample = self._pool(design, stream(self.key, "sample"), SAMPLE)
-        known = self._pool(design, stream(self.key, "calibration"), CALIBRATION)
         first = jax.tree.map(lambda x: x[0] if eqx.is_array(x) else x, networks)
         compare = _compare_tracks if study.head.objective == "discrimination" else _compare_fractions
         limits = study.source.displaced  # type: ignore[union-attr]
         return Audited(score_as_dict(study, score), compare(first, sample, known, limits), networks)
 
-    def train_heads(self, design: Detector, title: str) -> Any:
-        """Heads from scratch, stacked and calibrated."""
+    def train_heads(self, design: Detector, known: Exposures, title: str) -> Any:
+        """Heads from scratch, stacked, and calibrated on known muons."""
         audit = self.study.audit
         self.progress(f"drawing {audit.head_events} muons of {title}")
         pool = self._pool(design, stream(self.key, "training"), audit.head_events)
         self.progress(f"training {audit.heads} heads for {title}")
         networks = self._train(pool, jax.random.split(stream(self.key, "head"), audit.heads))
-        known = self._pool(design, stream(self.key, "calibration"), CALIBRATION)
-        return eqx.filter_jit(eqx.filter_vmap(calibrate, in_axes=(eqx.if_array(0), None)))(networks, known)
+        return self._calibrate(networks, known)
 
     def _from_scratch(self, pool: Exposures, key: jax.Array) -> Any:
         head = self.study.head
@@ -99,42 +99,56 @@ class Auditor:
         return eqx.tree_at(lambda s: s.errors, mean, errors)
 
 
-def draw_pool(evaluate: Any) -> Callable[[Detector, jax.Array, int], Exposures]:
-    """A function that draws many muons of a design, some thousand at a time: (design, key, number)."""
+class Pool:
+    """Draws many muons of a design, some thousand at a time; compiled once for any number."""
 
-    def draw(design: Detector, key: jax.Array, number: int) -> Exposures:
-        chunks = math.ceil(number / POOL_CHUNK)
-        drawn = jax.lax.map(lambda k: evaluate.exposures(design, k, POOL_CHUNK), jax.random.split(key, chunks))
-        return jax.tree.map(lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]), drawn)
+    def __init__(self, evaluate: Any) -> None:
+        def block(design: Detector, keys: jax.Array) -> Exposures:
+            drawn = jax.lax.map(lambda k: evaluate.exposures(design, k, POOL_CHUNK), keys)
+            return jax.tree.map(lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]), drawn)
 
-    return draw
+        self._block = jax.jit(block)
+
+    def __call__(self, design: Detector, key: jax.Array, number: int) -> Exposures:
+        """At least so many muons."""
+        blocks = math.ceil(number / (POOL_CHUNK * POOL_BLOCK))
+        drawn = [self._block(design, keys) for keys in jax.random.split(key, (blocks, POOL_BLOCK))]
+        return jax.tree.map(lambda *each: jnp.concatenate(each), *drawn)
 
 
 def _compare_tracks(network: Any, sample: Exposures, known: Exposures, limits: tuple[float, float]) -> dict[str, Any]:
-    """A head against the impact-parameter significance, on the muons that have a track."""
+    """A head against impact-parameter significances, on the same muons: those that have a track."""
 
     def columns(pool: Exposures) -> tuple[np.ndarray, np.ndarray]:
         seen = np.asarray(pool.seen)[:, 0]
         return np.asarray(pool.significance)[seen, 0].astype(float), np.asarray(pool.displaced)[seen, 0]
 
     significance, displaced = columns(sample)
+    known_significance, known_displaced = columns(known)
     odds = np.asarray(eqx.filter_jit(lambda n, s: n.log_odds(s))(network, sample))[np.asarray(sample.seen)].astype(float)
-    baseline = significance_odds(*columns(known), significance)
-    head_area, baseline_area, difference = areas_under_curves(odds, significance, displaced)
+    baselines = []
+    for i, name in enumerate(SIGNIFICANCES):
+        one = significance[:, i]
+        calibrated = significance_odds(known_significance[:, i], known_displaced, one)
+        head_area, area, difference = areas_under_curves(odds, one, displaced)
+        baselines.append(
+            {
+                "name": name,
+                "loss": _pair(*cross_entropy(calibrated, displaced)),
+                "area": _pair(*area),
+                "head_is_better_by": _pair(*difference),
+                "prompt": roc(one, displaced, EFFICIENCIES).tolist(),
+            }
+        )
     return {
-        "baseline": "impact-parameter significance",
         "muons": len(odds),
-        "loss": {"head": _pair(*cross_entropy(odds, displaced)), "baseline": _pair(*cross_entropy(baseline, displaced))},
-        "area": {
-            "head": _pair(*head_area),
-            "baseline": _pair(*baseline_area),
-            "difference": _pair(*difference),
+        "head": {
+            "loss": _pair(*cross_entropy(odds, displaced)),
+            "area": _pair(*head_area),
+            "prompt": roc(odds, displaced, EFFICIENCIES).tolist(),
         },
-        "roc": {
-            "efficiency": EFFICIENCIES.tolist(),
-            "head": roc(odds, displaced, EFFICIENCIES).tolist(),
-            "baseline": roc(significance, displaced, EFFICIENCIES).tolist(),
-        },
+        "baselines": baselines,
+        "efficiency": EFFICIENCIES.tolist(),
         "reliability": _reliability(1 / (1 + np.exp(-odds)), displaced),
     }
 
@@ -154,12 +168,12 @@ def _compare_fractions(
     """A head against counting muons beyond a cut on their significance."""
     mean, sigma = (np.asarray(x, float) for x in eqx.filter_jit(lambda n, s: n.estimate(s))(network, sample))
     truth = np.asarray(sample.fraction, float)
-    calibration = np.asarray(known.significance, float), np.asarray(known.displaced)
-    counted = counted_fraction(calibration, np.asarray(sample.significance, float), limits)
+    calibration = np.asarray(known.significance, float)[..., 1], np.asarray(known.displaced)
+    counted = counted_fraction(calibration, np.asarray(sample.significance, float)[..., 1], limits)
     pulls = (mean - truth) / sigma
     width = float(np.sqrt((pulls**2).mean()))
     return {
-        "baseline": "counting beyond a cut on the impact-parameter significance",
+        "baseline": f"counting beyond a cut on the {SIGNIFICANCES[1]}",
         "exposures": len(truth),
         "rms": {"head": _rms(mean - truth), "baseline": _rms(counted - truth)},
         "pull_width": _pair(width, float((pulls**2).std() / math.sqrt(len(pulls)) / (2 * width))),

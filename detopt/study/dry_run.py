@@ -31,7 +31,7 @@ def dry_run(study: Study) -> dict[str, Any]:
     starts = 1 + study.search.restarts
     evaluations = starts * _STEP * (study.search.steps + _ROUNDS)
     return {
-        "score": score_as_dict(study, first, study.detector),
+        "score": score_as_dict(study, first),
         "variables": [
             {
                 "name": v.name,

@@ -11,12 +11,14 @@ from detopt.backend import jax
 from detopt.detector.surfaces import as_arrays
 from detopt.parameters import Space
 from detopt.reconstruction.expected import crossed_surfaces
+from detopt.scoring.sampled import SampledEvaluator
 from detopt.study.faults import BadInput, Fault
 from detopt.study.studies import Study
 
-__all__ = ["check_bounds", "check_ranges"]
+__all__ = ["check_bounds", "check_ranges", "check_sampled_bounds"]
 
 _ANGLES, _MOMENTA = 181, 7  # points of a range
+_MUONS, _DESIGNS = 256, 64  # sampled: muons of each kind; random corners, and inner points
 _SAMPLES, _SCAN = 2048, 65  # corners and inner points of the box each; points along each variable
 
 
@@ -88,6 +90,37 @@ def check_bounds(study: Study, space: Space, particles: Float[np.ndarray, "N 2"]
                 f"a track of {p:.4g} GeV at {np.degrees(theta):.4g} deg crosses {surface.name} for some values within the "
                 f"bounds of {', '.join(own)}, and misses it for others. The score jumps there, and the gradient of such an "
                 "edge is not in this version: narrow these bounds, or choose other angles or momenta"
+            )
+            faults.append(Fault(str(study.path), *study.document.position(("variables", own[0])), "variables", message))
+    if faults:
+        raise BadInput(faults)
+
+
+def check_sampled_bounds(study: Study, space: Space, sampler: SampledEvaluator) -> None:
+    """Refuse bounds within which a sampled track gains or loses a layer: such an edge has no pathwise gradient.
+
+    Looked for with the same muons in many designs, so it finds edges that more than one muon in a thousand meets.
+    """
+    key = jax.random.key(0)
+
+    @jax.jit
+    def crossed(designs: jax.Array) -> jax.Array:
+        return jax.lax.map(lambda u: sampler.crossed(space.place(u), key, _MUONS), designs)
+
+    random, n = np.random.default_rng(0), len(space)
+    start = np.array(space.init)[None]
+    ends = np.concatenate([np.where(np.eye(n, dtype=bool), e, start) for e in (0.0, 1.0)])
+    corners = random.integers(0, 2, (_DESIGNS, n)).astype(float)
+    found = np.asarray(crossed(np.concatenate([start, ends, corners, random.uniform(size=(_DESIGNS, n))])))
+    faults = []
+    for i, surface in enumerate(study.detector.surfaces()):
+        share = float((found[:, :, i] != found[:1, :, i]).any(axis=0).mean())
+        if share > 0:
+            own = [v for v in space.names if v.split(".")[0] in (surface.name, "field")] or list(space.names)
+            message = (
+                f"within the bounds of {', '.join(own)}, {100 * share:.2g} % of the muons cross {surface.name} in some "
+                "designs and miss it in others. The gradient of such an edge is not pathwise, and not in this version: "
+                "narrow these bounds or the source's angles, or make the layer longer"
             )
             faults.append(Fault(str(study.path), *study.document.position(("variables", own[0])), "variables", message))
     if faults:

@@ -32,7 +32,7 @@ from detopt.study.studies import Study
 from detopt.study.tidy import tidier
 from detopt.study.write import detector_with, inline_detector, resolved_study
 
-__all__ = ["Infeasible", "Progress", "optimise_study"]
+__all__ = ["Infeasible", "Progress", "Search", "describe", "manifest", "optimise_study", "write_inputs"]
 
 CURVE_MOMENTA = np.geomspace(0.2, 200, 40)
 AT_BOUND = 1e-3  # of the range
@@ -83,6 +83,10 @@ def optimise_study(
     if not study.space.variables:
         message = "nothing is free to optimise: give bounds to some numbers, as in L0.radius: {bounds: [20 mm, 40 mm]}"
         raise BadInput([Fault(str(study.path), None, None, "variables", message)])
+    if study.mode == "sampled":
+        from detopt.study.optimise_sampled import optimise_sampled
+
+        return optimise_sampled(study, out, progress, time_limit, command)
     started = time.monotonic()
     check_ranges(study)
     evaluate = make_evaluator(study)
@@ -97,15 +101,15 @@ def optimise_study(
         message = f"{shown} for the initial design, and only positive values can be compared: do enough layers measure?"
         raise BadInput([Fault(str(study.path), *study.document.position(("objectives",)), "objectives", message)])
 
-    run = new_run(study.name, _manifest(study, command), out)
-    detector_text = _write_inputs(run, study)
+    run = new_run(study.name, manifest(study, command), out)
+    detector_text = write_inputs(run, study)
     problem = Problem(
         lambda u: evaluate(space.place(u), None, key),
         goals={n: t.goal for n, t in study.objectives.items()},
         weights={n: t.weight for n, t in study.objectives.items()},
         reference=np.asarray(initial.values),
     )
-    search = _Search(study, evaluate, problem, run, progress, None if time_limit is None else started + time_limit)
+    search = Search(study, evaluate, problem, run, progress, None if time_limit is None else started + time_limit)
     best, stopped = search.run()
 
     values = {n: float(v) for n, v in study.space.values(best.tolist()).items()}
@@ -115,34 +119,16 @@ def optimise_study(
     final_detector, _ = open_detector(run.folder / "detector.yaml")
     final = score(as_arrays(final_detector), None, key)
     seconds = time.monotonic() - started
-    run.write_json(
-        "result.json",
-        {
-            "study": study.name,
-            "description": study.description,
-            "detector": study.detector.name,
-            "frame": study.detector.frame,
-            "mode": study.mode,
-            "seed": study.seed,
-            "initial": score_as_dict(study, initial, study.detector),
-            "final": score_as_dict(study, final, final_detector),
-            "variables": _variables(study, final_detector),
-            "layouts": {"initial": _layout(study.detector), "final": _layout(final_detector)},
-            "curves": {"initial": _curves(study, study.detector), "final": _curves(study, final_detector)},
-            "steps": search.steps,
-            "seconds": seconds,
-            "stopped": stopped,
-        },
-    )
-    finished = {"finished": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()), "seconds": seconds}
-    run.write_json("manifest.json", {**run.manifest, **finished})
+    scores = {"initial": score_as_dict(study, initial), "final": score_as_dict(study, final)}
+    designs = {"initial": study.detector, "final": final_detector}
+    run.finish(describe(study, designs, scores, search.steps, seconds, stopped), seconds)
     from detopt.report.page import write_report
 
     write_report(run)
     return run
 
 
-class _Search:
+class Search:
     """Drives the rounds of the searcher, keeps the history, and decides when to stop."""
 
     def __init__(
@@ -150,7 +136,7 @@ class _Search:
         study: Study,
         evaluate: Evaluator,
         problem: Problem,
-        run: Run,
+        run: Run | None,
         progress: Callable[[Progress], None] | None,
         deadline: float | None,
     ) -> None:
@@ -233,7 +219,8 @@ class _Search:
         }
         self.rows.append({name: column.ravel() for name, column in columns.items()})
         self.steps += steps
-        self.folder.write_history({name: np.concatenate([r[name] for r in self.rows]) for name in self.rows[0]})
+        if self.folder is not None:
+            self.folder.write_history({name: np.concatenate([r[name] for r in self.rows]) for name in self.rows[0]})
         if self.progress is not None:
             last = best[-1]
             self.progress(
@@ -241,10 +228,36 @@ class _Search:
             )
 
 
+def describe(
+    study: Study,
+    designs: dict[str, Detector],
+    scores: dict[str, dict[str, Any]],
+    steps: int,
+    seconds: float,
+    stopped: str,
+) -> dict[str, Any]:
+    """What result.json holds of the designs of a run: "initial", "final", and others."""
+    return {
+        "study": study.name,
+        "description": study.description,
+        "detector": study.detector.name,
+        "frame": study.detector.frame,
+        "mode": study.mode,
+        "seed": study.seed,
+        **scores,
+        "variables": _variables(study, designs),
+        "layouts": {name: _layout(design) for name, design in designs.items()},
+        "curves": {name: _curves(study, design) for name, design in designs.items()},
+        "steps": steps,
+        "seconds": seconds,
+        "stopped": stopped,
+    }
+
+
 # -- what the folder holds -------------------------------------------------------------------------------------------------
 
 
-def _manifest(study: Study, command: str | None) -> dict[str, Any]:
+def manifest(study: Study, command: str | None) -> dict[str, Any]:
     packages = ("jax", "equinox", "optax", "numpy", "pydantic", "ruamel.yaml", "pyarrow")
     return {
         "schema": 1,
@@ -273,7 +286,7 @@ def _commit() -> str | None:
     return answer.stdout.strip()
 
 
-def _write_inputs(run: Run, study: Study) -> str:
+def write_inputs(run: Run, study: Study) -> str:
     """study.yaml with everything in it; returns the text of the detector."""
     study_text = study.path.read_text(encoding="utf-8-sig")
     if study.detector_path is None:
@@ -285,10 +298,11 @@ def _write_inputs(run: Run, study: Study) -> str:
     return detector_text
 
 
-def _variables(study: Study, final: Detector) -> list[dict[str, Any]]:
+def _variables(study: Study, designs: dict[str, Detector]) -> list[dict[str, Any]]:
     rows = []
     for v in study.space.variables:
-        value = get(final, v.name)
+        value = get(designs["final"], v.name)
+        others = {name: get(d, v.name) for name, d in designs.items() if name not in ("initial", "final")}
         u = v.unit_interval(value)
         rows.append(
             {
@@ -297,6 +311,7 @@ def _variables(study: Study, final: Detector) -> list[dict[str, Any]]:
                 "display_unit": v.display_unit or v.unit,
                 "initial": v.init,
                 "final": value,
+                **others,
                 "lower": v.lower,
                 "upper": v.upper,
                 "at_bound": "lower" if u < AT_BOUND else "upper" if u > 1 - AT_BOUND else None,

@@ -46,7 +46,7 @@ class Audit:
     """
 
     events: int = 200_000  # muons, for each momentum and angle that a term asks for
-    head_events: int = 131_072  # muons that a head is trained on
+    head_events: int = 262_144  # muons that a head is trained on
     head_steps: int = 4000  # batches of these
     heads: int = 3  # heads that are trained; their spread is part of the error
 

@@ -1,0 +1,272 @@
+"""`detopt optimise` in sampled mode: geometry and head learn together; then every design is audited.
+
+Three designs are audited, each with heads of its own: the initial one, the optimum, and the optimum of the other objectives
+alone, which shows what the head's loss changed.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+
+from detopt import __version__
+from detopt.backend import jax, jnp
+from detopt.detector.detector import Detector
+from detopt.detector.surfaces import as_arrays
+from detopt.inference.networks import make_network, normalised
+from detopt.inference.training import train
+from detopt.runs import Run, new_run
+from detopt.search.joint import JointRound, JointSearcher, is_better
+from detopt.search.problem import FEASIBLE, Problem, random_starts
+from detopt.simulation.streams import stream
+from detopt.study.audit import Audited, Auditor, Pool
+from detopt.study.detectors import open_detector
+from detopt.study.edges import check_sampled_bounds
+from detopt.study.evaluate import array_space, make_evaluator, make_sampler
+from detopt.study.faults import BadInput, Fault
+from detopt.study.optimise import Infeasible, Progress, Search, describe, manifest, write_inputs
+from detopt.study.placement import radius_groups
+from detopt.study.studies import Study
+from detopt.study.write import detector_with
+
+__all__ = ["optimise_sampled"]
+
+VALIDATION = 4  # times the events of a step
+BOX_DESIGNS = 64  # designs whose muons a conditioned head is warmed up with
+
+
+def optimise_sampled(
+    study: Study,
+    out: str | Path | None,
+    progress: Callable[[Progress], None] | None,
+    time_limit: float | None,
+    command: str | None,
+) -> Run:
+    """Optimise a study in sampled mode; arguments and errors as for `optimise_study`."""
+    started = time.monotonic()
+    space = array_space(study)
+    sampler = make_sampler(study, study.search.events)
+    check_sampled_bounds(study, space, sampler)
+
+    def tell(line: str) -> None:
+        if progress is not None:
+            progress(Progress(0, 0, line, math.nan))
+
+    audit = Auditor(study, tell)
+    initial = audit(study.detector, "the initial design")
+    values = {n: e["value"] for n, e in initial.score["objectives"].items()}
+    bad = {n: v for n, v in values.items() if v is None or not 0 < v < math.inf}
+    if bad:
+        shown = ", ".join(bad)
+        message = f"{shown} of the initial design cannot be compared: only positive numbers can. Do enough layers measure?"
+        raise BadInput([Fault(str(study.path), *study.document.position(("objectives",)), "objectives", message)])
+    run = new_run(study.name, manifest(study, command), out)
+    detector_text = write_inputs(run, study)
+    search = _JointSearch(study, space, sampler, values, run, progress, None if time_limit is None else started + time_limit)
+    best, stopped = search.run()
+
+    def written(u: np.ndarray, name: str, what: str) -> Detector:
+        found = {n: float(v) for n, v in study.space.values(u.tolist()).items()}
+        header = (f"{what} by detopt {__version__}: study {study.name}, seed {study.seed}.",)
+        run.write_text(name, detector_with(detector_text, study.space, found, header))
+        return open_detector(run.folder / name)[0]
+
+    designs, audits = {"initial": study.detector}, {"initial": initial}
+    start = np.array(study.space.init)
+    if best is not None:
+        designs["final"] = written(best, "detector.yaml", "Optimised")
+        audits["final"] = audit(designs["final"], "the optimum")
+        gain = _loss(study, audits["final"], values)
+        if gain > 0 and search.starts_feasible:
+            stopped += f"; the audit found its best design worse than the initial one (by {gain:.2g}), which is kept"
+            best = None
+    if best is None:
+        if not search.starts_feasible:
+            raise Infeasible("no design that meets all constraints was found: loosen these, or widen the bounds")
+        designs["final"] = written(start, "detector.yaml", "Kept")
+        audits["final"] = replace(initial)
+    if (others := _without_head(study)) is not None:
+        tell("searching without the head's loss")
+        u = _expected_optimum(others, time_limit and started + time_limit)
+        if u is not None:
+            designs["without"] = written(u, "detector_without_head.yaml", "Optimised without the head's loss")
+            audits["without"] = audit(designs["without"], "the optimum without the head")
+    for name, audited in audits.items():
+        if audited.networks is not None:
+            run.write_arrays(f"heads/{name}.npz", _leaves(audited.networks))
+    seconds = time.monotonic() - started
+    result = describe(study, designs, {n: a.score for n, a in audits.items()}, search.steps, seconds, stopped)
+    if study.head is not None:
+        result["inference"] = {
+            "head": {"type": type(study.head).__name__, "objective": study.head.objective},
+            "budget": vars(study.audit),
+            "designs": {name: a.inference for name, a in audits.items()},
+        }
+    run.finish(result, seconds)
+    from detopt.report.page import write_report
+
+    write_report(run)
+    return run
+
+
+def _loss(study: Study, audited: Audited, reference: dict[str, float]) -> float:
+    """The loss of the search, of audited values relative to the initial ones."""
+    total = 0.0
+    for name, term in study.objectives.items():
+        sign = 1 if term.goal == "minimise" else -1
+        total += sign * term.weight * math.log(audited.score["objectives"][name]["value"] / reference[name])
+    return total
+
+
+def _without_head(study: Study) -> Study | None:
+    """The study without what its head is asked for, in expected mode; None where nothing is left that it can do."""
+    rest = {n: t for n, t in study.objectives.items() if not hasattr(t, "needs_head")}
+    if study.head is None or not any(t.weight > 0 for t in rest.values()):
+        return None
+    if any(hasattr(t, "momentum") and t.momentum is None for t in rest.values()):
+        return None
+    return replace(study, mode="expected", objectives=rest, head=None)
+
+
+def _expected_optimum(study: Study, deadline: float | None) -> np.ndarray | None:
+    evaluate, space = make_evaluator(study), array_space(study)
+    initial = jax.jit(evaluate)(as_arrays(study.detector), None, jax.random.key(study.seed))
+    problem = Problem(
+        lambda u: evaluate(space.place(u), None, None),
+        goals={n: t.goal for n, t in study.objectives.items()},
+        weights={n: t.weight for n, t in study.objectives.items()},
+        reference=np.asarray(initial.values),
+    )
+    try:
+        return Search(study, evaluate, problem, None, None, deadline).run()[0]
+    except Infeasible:
+        return None
+
+
+class _JointSearch:
+    """Drives the joint searcher over all starts, keeps history and checkpoint, and remembers the best design."""
+
+    def __init__(
+        self,
+        study: Study,
+        space: Any,
+        sampler: Any,
+        reference: dict[str, float],
+        run: Run,
+        progress: Callable[[Progress], None] | None,
+        deadline: float | None,
+    ) -> None:
+        self.study, self.space, self.sampler, self.folder = study, space, sampler, run
+        self.progress, self.deadline = progress, deadline
+        self.key = stream(jax.random.key(study.seed), "search")
+        self.problem = Problem(
+            lambda u, head, key: sampler(space.place(u), head, key),
+            goals={n: t.goal for n, t in study.objectives.items()},
+            weights={n: t.weight for n, t in study.objectives.items()},
+            reference=np.array([reference[n] for n in study.objectives]),
+        )
+        judge = make_sampler(study, VALIDATION * study.search.events)
+        judged = Problem(
+            lambda u, head, key: judge(space.place(u), head, key),
+            goals={n: t.goal for n, t in study.objectives.items()},
+            weights={n: t.weight for n, t in study.objectives.items()},
+            reference=np.array([reference[n] for n in study.objectives]),
+        )
+        validation = stream(self.key, "validation")
+        self.searcher = JointSearcher(
+            self.problem,
+            limits=lambda u: sampler.limits(space.place(u)),
+            validation=lambda u, head: judged(u, head, validation),
+            exposures=None if study.head is None else (lambda u, k, n: sampler.exposures(space.place(u), k, n)),
+            head=study.head,
+            learning_rate=study.search.learning_rate,
+            steps=study.search.steps,
+        )
+        self._pool = Pool(sampler)
+        self._train = eqx.filter_jit(lambda n, p, k: train(n, p, study.head, study.head.warm_up, k)[0])
+        self.rows: list[dict[str, Any]] = []
+        self.steps = 0
+        limits = sampler.limits(space.place(jnp.asarray(study.space.init)))
+        self.starts_feasible = bool(np.all(np.asarray(limits) <= FEASIBLE))
+
+    def run(self) -> tuple[np.ndarray | None, str]:
+        """The best design on the validation events (None where none meets the constraints), and why it stopped."""
+        study = self.study
+        drawn = random_starts([study.seed, *b"search"], study.search.restarts, radius_groups(self.space), len(self.space))
+        starts = [np.array(study.space.init), *drawn]
+        best: np.ndarray | None = None
+        best_loss = math.inf
+        shared = self._warm(None, "over the whole box") if study.head is not None and study.head.conditioned else None
+        for number, start in enumerate(starts):
+            # Random starts begin inside the constraints, where heads are worth training.
+            u = jnp.asarray(start) if number == 0 else self.searcher.inside(jnp.asarray(start)[None])[0]
+            network = shared if shared is not None else self._warm(u, f"of start {number + 1}")
+            for round_ in self.searcher.rounds(u, network, stream(self.key, f"start {number}")):
+                if is_better(round_.validated, best_loss):
+                    best, best_loss = np.asarray(round_.candidate), float(round_.validated.loss)
+                self._record(round_, number, best_loss, len(starts))
+                if self.deadline is not None and time.monotonic() > self.deadline:
+                    return best, "the time limit was reached"
+        return best, f"it has spent its {study.search.steps} steps from {len(starts)} starts"
+
+    def _warm(self, u: jax.Array | None, where: str) -> Any:
+        """A head trained alone, at one design or over the whole box."""
+        head = self.study.head
+        if head is None:
+            return None
+        if self.progress is not None:
+            self.progress(Progress(self.steps, 0, f"warming up the head {where}", math.nan))
+        key = stream(self.key, f"warm-up {where}")
+        number = min(head.batch * max(head.warm_up, 1), self.study.audit.head_events)
+        if u is not None:
+            pool = self._pool(self.space.place(u), stream(key, "events"), number)
+        else:
+            rng = np.random.default_rng([self.study.seed, *b"box"])
+            points = [np.array(self.study.space.init), *rng.uniform(size=(BOX_DESIGNS - 1, len(self.space)))]
+            parts = [
+                self._pool(self.space.place(jnp.asarray(p)), stream(key, f"events {i}"), number // BOX_DESIGNS)
+                for i, p in enumerate(points)
+            ]
+            pool = jax.tree.map(lambda *each: jnp.concatenate(each), *parts)
+        network = make_network(head, pool.condition.shape[1], stream(key, "weights"), pool.features.dtype)
+        return self._train(normalised(network, pool), pool, stream(key, "batches"))
+
+    def _record(self, round_: JointRound, start: int, best: float, starts: int) -> None:
+        """Append the steps to the history, and write history and checkpoint down."""
+        study, points = self.study, jax.tree.map(np.asarray, round_.points)
+        steps, u = len(points.loss), np.asarray(round_.u)
+        violation = points.excess.max(axis=-1) if points.excess.shape[-1] else np.full(steps, -np.inf)
+        validated = np.full(steps, np.nan)
+        validated[-1] = float(round_.validated.loss)
+        self.rows.append(
+            {
+                "step": self.steps + np.arange(steps),
+                "restart": np.full(steps, start),
+                "phase": np.full(steps, "joint"),
+                "loss": points.loss,
+                "validated": validated,
+                "best": np.full(steps, best if math.isfinite(best) else math.nan),
+                "violation": violation,
+                "feasible": violation <= FEASIBLE,
+                **{name: points.values[:, i] for i, name in enumerate(study.objectives)},
+                "cost": points.cost,
+                **{v.name: np.asarray(v.value(u[:, i])) for i, v in enumerate(study.space.variables)},
+            }
+        )
+        self.steps += steps
+        self.folder.write_history({name: np.concatenate([r[name] for r in self.rows]) for name in self.rows[0]})
+        self.folder.write_arrays("checkpoint/state.npz", {**_leaves(round_.state), "start": np.array(start)})
+        if self.progress is not None:
+            total = study.search.steps * starts
+            self.progress(Progress(self.steps, total, "joint", best if math.isfinite(best) else math.nan))
+
+
+def _leaves(tree: Any) -> dict[str, np.ndarray]:
+    """The arrays of a pytree by their path."""
+    listed = jax.tree_util.tree_flatten_with_path(eqx.filter(tree, eqx.is_array))[0]
+    return {jax.tree_util.keystr(path).lstrip("."): np.asarray(leaf) for path, leaf in listed}
