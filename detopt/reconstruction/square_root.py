@@ -161,7 +161,7 @@ def _backward(residuals: Any, cotangents: Any) -> tuple[Array, Array, Array]:
     hits, kicks, held, solution, covariance, away = residuals
     d_solution, d_covariance, d_chi2 = cotangents
     k = len(held)
-    adjoint = jnp.sum(covariance * d_solution, axis=1)
+    adjoint = jnp.sum(covariance * d_solution[None], axis=1)
     mixed = covariance @ ((d_covariance + d_covariance.T) / 2) @ covariance
     zero = jnp.zeros_like(d_chi2)
     units = [[zero + (i == j) for j in range(k)] for i in range(k)]

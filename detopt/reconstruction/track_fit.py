@@ -51,10 +51,11 @@ def fit_track(
     scale = jnp.stack([one, length, length**2, one, length])[parameters]
     residual = hits.deviation - deviations(surfaces, path, start)
     # A single hit cannot tell z0 from cot theta: both are held, as is all of what is no track.
-    root = jnp.sqrt(weight * jnp.stack([found, z_found]).astype(weight.dtype))
-    rows = jnp.concatenate([crossings.hit[:, :, parameters] / scale, residual[:, :, None]], -1) * root[:, :, None]
+    root = jnp.sqrt(weight * jnp.stack([found, z_found]).astype(weight.dtype)[None])
+    jacobian = crossings.hit[:, :, parameters] / scale[None, None]
+    rows = jnp.concatenate([jacobian, residual[:, :, None]], -1) * root[:, :, None]
     width = jnp.sqrt(jnp.where(scattering > 0, scattering, 1.0)) * (scattering > 0)
-    kicks = jnp.swapaxes(crossings.kick[:, parameters, :] * scale[:, None] * width[:, None, None], 1, 2)
+    kicks = jnp.swapaxes(crossings.kick[:, parameters, :] * scale[None, :, None] * width[:, None, None], 1, 2)
     present = crossings.crossed[:, None, None]
     order = outward_order(surfaces, path)
     held = jnp.where(jnp.where(parameters < 3, found, z_found), 0.0, one)
@@ -62,7 +63,7 @@ def fit_track(
         jnp.where(present, rows, 0.0)[order], jnp.where(present, kicks, 0.0)[order], held
     )
     change = jnp.zeros(5, one.dtype).at[parameters].set(solved / scale)
-    covariance = covariance / (scale[:, None] * scale)
+    covariance = covariance / (scale[:, None] * scale[None])
     used = jnp.where(found, measured[0], 0) + jnp.where(z_found, measured[1], 0)
     k = len(parameters)
     fitted_number = jnp.where(z_found, k, jnp.where(found, k - 2, 0))

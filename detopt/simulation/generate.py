@@ -91,7 +91,7 @@ def _decays(
     mean = boost * source.decay_length
     longest = source.within / jnp.maximum(jnp.hypot(direction[0], direction[1]), 1e-6)
     flight = -mean * jnp.log1p(u[4] * jnp.expm1(-longest / mean))
-    return p, _perigee(flight * direction, p, theta, B, source.charge)
+    return p, _perigee(flight[None] * direction, p, theta, B, source.charge)
 
 
 def _perigee(

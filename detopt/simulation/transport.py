@@ -163,7 +163,9 @@ def _reached(radius: Array, path: Path, state: Deviation) -> Array:
     sine = h / radius + kappa * (radius**2 - h**2) / (2 * radius)
     square = kappa**2 * (radius**2 - h**2) / (4 * (1 - kappa * h))
     far = (radius > jnp.abs(h)) & (kappa * h < 1)
-    return far & (jnp.abs(sine) < 1) & (square < 1) & (jnp.abs(path.kappa * radius / 2) < 1)
+    # A track that grazes by less than rounding would turn by the arcsine of more than one.
+    most = 1 - 8 * float(jnp.finfo(radius.dtype).eps)
+    return far & (jnp.abs(sine) < most) & (square < most) & (jnp.abs(path.kappa * radius / 2) < most)
 
 
 def _kicked(
@@ -251,9 +253,10 @@ def transport(
             facing = jnp.where(surface.cylinder, facing, jnp.abs(path.cot_theta + state.cot_theta) / csc)
         crossed = passage.crossed
         width = highland((x_over_X0 / jnp.where(crossed, facing, 1.0))[None], momentum, velocity)[0]
-        # What is not crossed deflects by zero, from a place where all is finite.
+        # What is not crossed deflects a straight line by zero: all is finite there, and so are its derivatives.
         width = jnp.where(crossed, width, 0.0)
-        kicked = _kicked(passage, path, state, (width * draws[0], width * draws[1]))
+        here, own = (jax.tree.map(lambda x: jnp.where(crossed, x, 0.0), part) for part in (path, state))
+        kicked = _kicked(passage, here, own, (width * draws[0], width * draws[1]))
         state = jax.tree.map(lambda new, old: jnp.where(crossed, new, old), kicked, state)
         return state, (crossed, jnp.stack(passage.deviation))
 
