@@ -90,7 +90,10 @@ def _show(entry: dict[str, Any]) -> str:
 
     if entry["value"] is None:
         return "not defined"
-    return format_quantity(entry["value"], entry["display_unit"], digits=4)
+    shown = format_quantity(entry["value"], entry["display_unit"], digits=4)
+    if not entry["error"]:
+        return shown
+    return f"{shown} ± {format_quantity(entry['error'], entry['display_unit'], digits=2)}"
 
 
 def _quantities(text: str, unit: str, option: str) -> list[float]:
@@ -112,8 +115,7 @@ def _score_tables(before: dict[str, Any], after: dict[str, Any] | None) -> None:
         row = [f"{name}: {entry['title']}", _show(entry)]
         if after is not None:
             new = after["objectives"][name]
-            change = f"{100 * (new['value'] / entry['value'] - 1):+.1f} %" if entry["value"] and new["value"] else ""
-            row += [_show(new), change]
+            row += [_show(new), _change(entry, new)]
         rows.append(row)
     for name, entry in before["constraints"].items():
         states = [entry] if after is None else [entry, after["constraints"][name]]
@@ -125,6 +127,15 @@ def _score_tables(before: dict[str, Any], after: dict[str, Any] | None) -> None:
             row += [f"{after['cost']['total']:.1f} kEUR", f"{100 * (ratio - 1):+.1f} %"]
         rows.append(row)
     _table("", ["", "score"] if after is None else ["", "before", "after", "change"], rows)
+
+
+def _change(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """Relative change, and how many standard errors that is."""
+    if not old["value"] or not new["value"]:
+        return ""
+    text = f"{100 * (new['value'] / old['value'] - 1):+.1f} %"
+    error = (old["error"] ** 2 + new["error"] ** 2) ** 0.5 if old["error"] and new["error"] else 0.0
+    return f"{text} ({abs(new['value'] - old['value']) / error:.1f} sigma)" if error else text
 
 
 def _met(entry: dict[str, Any]) -> str:
@@ -146,9 +157,8 @@ def _progress(quiet: bool) -> Callable[[Any], None] | None:
         def line(state: Any) -> None:
             if time.monotonic() - last[0] > 2:
                 last[0] = time.monotonic()
-                print(
-                    f"step {state.done} of at most {state.total}, {state.phase}: {_loss(state.loss)}", file=sys.stderr
-                )
+                done = f"step {state.done} of at most {state.total}, {state.phase}: {_loss(state.loss)}"
+                print(done if state.total else state.phase, file=sys.stderr)
 
         return line
     bar = Progress(
@@ -159,8 +169,9 @@ def _progress(quiet: bool) -> Callable[[Any], None] | None:
     bar.start()
 
     def update(state: Any) -> None:
-        bar.update(task, completed=state.done, total=state.total, description=state.phase, loss=_loss(state.loss))
-        if state.done >= state.total:
+        loss = _loss(state.loss) if state.total else ""
+        bar.update(task, completed=state.done, total=state.total or None, description=state.phase, loss=loss)
+        if state.total and state.done >= state.total and state.phase != "joint":
             bar.stop()
 
     update.stop = bar.stop  # type: ignore[attr-defined]
@@ -229,13 +240,12 @@ def _print_study(study: Any, report: dict[str, Any]) -> None:
         unit = v.display_unit or v.unit
         bounds = f"{format_quantity(v.lower, unit)} .. {format_quantity(v.upper, unit)}"
         tied = ", ".join(v.names[1:])
-        rows.append(
-            [v.name, format_quantity(v.init, unit), bounds, "log" if v.log else "linear", "exact (pathwise)", tied]
-        )
+        rows.append([v.name, format_quantity(v.init, unit), bounds, "log" if v.log else "linear", "pathwise", tied])
     if rows:
         _table("design variables", ["name", "initial", "bounds", "scale", "gradient", "same for"], rows)
     if "score" in report:
         _score_tables(report["score"], None)
+    if "seconds" in report:
         print(f"one score takes {1e3 * report['seconds_per_score']:.2g} ms; optimise: about {report['seconds']:.0f} s")
     for note in report.get("notes", study.notes):
         print(f"note: {note}")
@@ -281,21 +291,28 @@ def resolution(
     detector: FileArgument,
     momentum: Annotated[str, typer.Option(help="Momenta, separated by commas.")] = "1 GeV, 10 GeV, 100 GeV",
     theta: Annotated[str, typer.Option(help="Polar angles, separated by commas.")] = "90 deg",
-    mode: Annotated[str, typer.Option(help="expected: analytic covariance.")] = "expected",
+    mode: Annotated[str, typer.Option(help="expected: analytic covariance; sampled: simulated muons.")] = "expected",
+    events: Annotated[int, typer.Option(help="Muons of each momentum and angle, in mode sampled.", min=1000)] = 100_000,
+    seed: SeedOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Track resolutions of muons that leave a hit in every layer they cross."""
     from detopt.study.files import load_kind
 
-    if mode != "expected":
-        _fail(f"--mode: {mode!r} is not in this version; use expected", 2)
+    if mode not in ("expected", "sampled"):
+        _fail(f"--mode: expected expected | sampled, got {mode!r}", 2)
     momenta, angles = _quantities(momentum, "GeV", "--momentum"), _quantities(theta, "rad", "--theta")
     if any(t >= 3.141592653589793 for t in angles):
         _fail(f"--theta: must be below 180 deg, got {theta}", 2)
     loaded = load_kind(detector, "detector")
     if loaded.frame != "barrel":
         _fail(f"{loaded.name} has frame: {loaded.frame}; resolutions need frame: barrel in this version", 2)
-    rows = loaded.resolution(momenta, angles)
+    if mode == "expected":
+        rows = loaded.resolution(momenta, angles)
+    else:
+        from detopt.study.resolution import sampled_resolution_table
+
+        rows = sampled_resolution_table(loaded, momenta, angles, events=events, seed=seed or 0)
     if as_json:
         _print_json(rows)
         return
@@ -321,13 +338,19 @@ def evaluate(
     study: FileArgument,
     detector: Annotated[Path | None, typer.Option(help="Score this detector instead of the study's.")] = None,
     seed: SeedOption = None,
+    quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Score a study's detector without optimising."""
+    """Score a study's detector without optimising. In sampled mode heads are trained for it from scratch."""
     from detopt.study.files import load_kind, locate
 
     loaded = load_kind(study, "study")
-    score = loaded.evaluate(seed=seed, detector=None if detector is None else str(locate(detector)))
+
+    def tell(line: str) -> None:
+        if not quiet:
+            print(line, file=sys.stderr)
+
+    score = loaded.evaluate(seed=seed, detector=None if detector is None else str(locate(detector)), progress=tell)
     if as_json:
         _print_json(score)
     else:

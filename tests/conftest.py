@@ -9,7 +9,8 @@ from jaxtyping import install_import_hook
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 # The rooms that compute; pydantic does the checking where YAML is read.
-ROOMS = ["units", "parameters", "materials", "detector", "simulation", "reconstruction", "scoring", "search"]
+ROOMS = ["units", "parameters", "materials", "detector", "events", "simulation", "reconstruction"]
+ROOMS += ["inference", "scoring", "search"]
 install_import_hook([f"detopt.{room}" for room in ROOMS], "typecheck.checker")
 
 from detopt.backend import jax  # noqa: E402  (after the hook)

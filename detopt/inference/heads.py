@@ -18,7 +18,9 @@ class _Head:
 
     width: int = 32  # of the hidden layers
     layers: int = 2  # hidden ones
-    conditioned: bool = False  # the design variables are inputs: one head for all designs, trained over the whole box first
+    conditioned: bool = (
+        False  # the design variables are inputs: one head for all designs, trained over the whole box first
+    )
     batch: int = 4096  # muons in a training step
     warm_up: int = 800
     steps_per_design: int = 4

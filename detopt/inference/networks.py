@@ -53,9 +53,7 @@ class TrackNetwork(Network):
         """Mean cross-entropy in nats."""
         return jnp.mean(self.scores(batch)[0])
 
-    def scores(
-        self, batch: Exposures
-    ) -> tuple[Float[Array, " exposures"], Float[Array, " exposures"]]:
+    def scores(self, batch: Exposures) -> tuple[Float[Array, " exposures"], Float[Array, " exposures"]]:
         """Cross-entropy (nats) and squared error of the probability, of each exposure."""
         odds = self.log_odds(batch)
         truth = batch.displaced.astype(odds.dtype)
@@ -72,9 +70,7 @@ class SetNetwork(Network):
     embed: eqx.nn.MLP
     readout: eqx.nn.MLP
 
-    def estimate(
-        self, batch: Exposures
-    ) -> tuple[Float[Array, " exposures"], Float[Array, " exposures"]]:
+    def estimate(self, batch: Exposures) -> tuple[Float[Array, " exposures"], Float[Array, " exposures"]]:
         """Fraction and its standard deviation."""
         each = jax.vmap(jax.vmap(self.embed))(self.inputs(batch))
         muons = batch.seen.shape[1]
@@ -88,9 +84,7 @@ class SetNetwork(Network):
         """Mean negative log-likelihood of a normal distribution."""
         return jnp.mean(self.scores(batch)[0])
 
-    def scores(
-        self, batch: Exposures
-    ) -> tuple[Float[Array, " exposures"], Float[Array, " exposures"]]:
+    def scores(self, batch: Exposures) -> tuple[Float[Array, " exposures"], Float[Array, " exposures"]]:
         """Negative log-likelihood and squared error of the fraction, of each exposure."""
         mean, sigma = self.estimate(batch)
         error = mean - batch.fraction
@@ -116,9 +110,7 @@ def make_network(head: TrackHead | SetHead, variables: int, key: jax.Array, dtyp
 
     if isinstance(head, TrackHead):
         return TrackNetwork(shift, scale, nothing, mlp(inputs, 1, first))
-    return SetNetwork(
-        shift, scale, nothing, mlp(inputs, head.width, first), mlp(head.width + 1 + variables, 2, second)
-    )
+    return SetNetwork(shift, scale, nothing, mlp(inputs, head.width, first), mlp(head.width + 1 + variables, 2, second))
 
 
 def normalised(network: Any, batch: Exposures) -> Any:

@@ -1,6 +1,6 @@
 """What a track fit is expected to achieve, without sampling: variances summed over hit patterns."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Bool, Float
@@ -82,7 +82,7 @@ def _bending(
     detector: Detector, particle: Float[Array, " 2"], charge: int, physics: Physics
 ) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
     """Curvature, the curvature that the geometry is drawn with, and cot(theta)."""
-    kappa, cot_theta = reference(None if detector.field is None else detector.field.B, *particle, charge)
+    kappa, cot_theta = reference(None if detector.field is None else detector.field.B, particle[0], particle[1], charge)
     return kappa, jnp.zeros_like(kappa) if physics.bending == "parabola" else kappa, cot_theta
 
 

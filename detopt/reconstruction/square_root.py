@@ -97,9 +97,7 @@ def _filter(
     surfaces = jax.lax.optimization_barrier((_unstack(hits), _unstack(kicks)))
     (rows, chi2), away = jax.lax.scan(inwards, (start, zero), surfaces, reverse=True)
     inverse, solution = _solve(rows)
-    covariance = [
-        [sum(inverse[a][m] * inverse[b][m] for m in range(max(a, b), k)) for b in range(k)] for a in range(k)
-    ]
+    covariance = [[sum(inverse[a][m] * inverse[b][m] for m in range(max(a, b), k)) for b in range(k)] for a in range(k)]
     return jnp.stack(solution), jnp.stack([jnp.stack(row) for row in covariance]), chi2, away
 
 
@@ -183,9 +181,7 @@ def _backward(residuals: Any, cotangents: Any) -> tuple[Array, Array, Array]:
     def inwards(slope: list[Row], surface: tuple) -> tuple[list[Row], tuple]:
         """`slope`: the derivative with respect to each state outside of this surface."""
         hit, kick, seen, before, turns = surface
-        d_kick = [
-            [sum(turns[s][a] * slope[s][j] for s in range(k + 2)) for j in range(k)] for a in range(len(kick))
-        ]
+        d_kick = [[sum(turns[s][a] * slope[s][j] for s in range(k + 2)) for j in range(k)] for a in range(len(kick))]
         d_hit = []
         for a, row in enumerate(hit):
             pull = pulled([each[a] for each in seen], row[-1])

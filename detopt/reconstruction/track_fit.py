@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from detopt.backend import jax, jnp
+from detopt.backend import jnp
 from detopt.detector.surfaces import Surfaces
 from detopt.events import Deviation, Hits, Tracks
 from detopt.reconstruction.square_root import least_squares
@@ -11,6 +11,7 @@ from detopt.simulation.helix import Path, helix
 from detopt.simulation.transport import deviations, outward_order
 
 __all__ = ["fit_track", "fitted_parameters"]
+
 
 def fit_track(
     surfaces: Surfaces,

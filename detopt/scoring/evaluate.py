@@ -13,7 +13,7 @@ from detopt.reconstruction.expected import ExpectedTracks, expected_tracks, fewe
 from detopt.reconstruction.patterns import hit_patterns
 from detopt.scoring.score import Score
 from detopt.simulation.physics import Physics
-from detopt.simulation.source import Gun
+from detopt.simulation.source import Decay, Gun
 
 __all__ = ["Evaluator", "HeadLoss", "View", "score_terms"]
 
@@ -111,7 +111,7 @@ class Evaluator:
         objectives: Mapping[str, Any],
         constraints: Mapping[str, Any],
         prices: Prices,
-        source: Gun,
+        source: Gun | Decay,
         physics: Physics,
         least_efficient: Detector,
         min_hits: int | None = None,

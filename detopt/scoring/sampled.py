@@ -121,7 +121,7 @@ class SampledEvaluator:
     def _condition(self, design: Detector) -> Float[Array, " variables"]:
         """What a head is told of the design: its variables in the unit box, or nothing."""
         dtype = jnp.result_type(*jax.tree.leaves(self._cast(design)))
-        if not self.conditioned:
+        if not (self.conditioned and self.space.variables):
             return jnp.zeros(0, dtype)
         return jnp.stack(self.space.coordinates(design, jnp.log)).astype(dtype)
 
@@ -153,8 +153,9 @@ class SampledEvaluator:
         dtype = residual.dtype
         loss = jnp.zeros(2, dtype)
         if self._with_head:
-            first = jax.tree.map(lambda x: x[: self.chunk], (tracks, particles))
-            loss = jnp.stack([jnp.mean(s) for s in head.scores(exposures(*first, drawn[0][1], condition))])
+            # The source's own muons come first.
+            seen, truth = jax.tree.map(lambda x: x[: self.chunk], (tracks, particles))
+            loss = jnp.stack([jnp.mean(s) for s in head.scores(exposures(seen, truth, drawn[0][1], condition))])
         return Sums(mean(tracks.found.astype(dtype)), mean(tracks.z_found.astype(dtype)), mean(squares), loss)
 
     def limits(self, design: Detector) -> Float[Array, " rows"]:

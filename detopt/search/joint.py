@@ -120,7 +120,9 @@ class JointSearcher:
         updates, optimiser = self._adam.update(jnp.where(jnp.isfinite(slope), slope, 0.0), state.design_optimiser)
         moved = JointState(
             u=optax.projections.projection_box(state.u + updates, 0.0, 1.0),
-            multipliers=jnp.where(state.step % 10 == 9, pull(point.excess, state.multipliers, PENALTY), state.multipliers),
+            multipliers=jnp.where(
+                state.step % 10 == 9, pull(point.excess, state.multipliers, PENALTY), state.multipliers
+            ),
             design_optimiser=optimiser,
             weights=weights,
             head_optimiser=head_state,

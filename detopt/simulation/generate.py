@@ -9,8 +9,8 @@ from jaxtyping import Array, Float
 
 from detopt.backend import jax, jnp
 from detopt.events import Deviation, Particles
-from detopt.simulation.source import MUON_MASS, Decay, Gun
 from detopt.simulation.helix import reference
+from detopt.simulation.source import MUON_MASS, Decay, Gun
 
 __all__ = ["generate"]
 
@@ -188,4 +188,4 @@ def _kinematics(source: Decay) -> _Tables:
     # Flat in log p before the muon is asked for.
     total = np.append(0.0, np.cumsum((np.array(accepted[1:]) + accepted[:-1]) / 2))
     log_momentum = np.interp(quantiles, total / total[-1], rows)
-    return _Tables(log_momentum, first, rows[1] - rows[0], np.array(energies))
+    return _Tables(log_momentum, first, float(rows[1] - rows[0]), np.array(energies))

@@ -39,7 +39,7 @@ def simulate(
 
     scattering, smearing = normals("scattering"), normals("response")
     chance = jax.vmap(lambda k: jax.random.uniform(k, (count,), dtype))(each(stream(key, "efficiency"), names))
-    fires = jnp.ones((count, len(names)), bool) if all_hits else chance.T < stacked.efficiency[None, :]
+    fires = jnp.ones((count, len(names)), bool) if all_hits else stacked.efficiency[None, :] > chance.T
     noise = smearing * hit_resolution(stacked)[:, None, :]
     measured = jnp.asarray(stacked.measured)[:, 0]
 

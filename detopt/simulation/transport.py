@@ -75,14 +75,16 @@ def _arcsine_ratio(x: Array) -> Array:
 def _arcsine_ratio_difference(new: Array, old: Array, difference: Array, angle: Array) -> Array:
     """asin(new) / new - asin(old) / old, given new - old and asin(new) - asin(old)."""
     small = jnp.abs(new) < _SMALL
-    series = _even_series(*(jnp.where(small, x, 0.0) for x in (new, old, difference)), _ARCSINE)
+    a, b, step = (jnp.where(small, x, 0.0) for x in (new, old, difference))
+    series = _even_series(a, b, step, _ARCSINE)
     return jnp.where(small, series, (angle - difference * _arcsine_ratio(old)) / jnp.where(small, 1.0, new))
 
 
 def _sine_ratio_difference(new: Array, old: Array, difference: Array) -> Array:
     """sin(new) / new - sin(old) / old, given new - old."""
     small = jnp.abs(new) < _SMALL
-    series = _even_series(*(jnp.where(small, x, 0.0) for x in (new, old, difference)), _SINE)
+    a, b, step = (jnp.where(small, x, 0.0) for x in (new, old, difference))
+    series = _even_series(a, b, step, _SINE)
     exact = 2 * jnp.cos((new + old) / 2) * jnp.sin(difference / 2) - difference * jnp.sinc(old / np.pi)
     return jnp.where(small, series, exact / jnp.where(small, 1.0, new))
 

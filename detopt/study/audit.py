@@ -125,7 +125,9 @@ def _compare_tracks(network: Any, sample: Exposures, known: Exposures, limits: t
 
     significance, displaced = columns(sample)
     known_significance, known_displaced = columns(known)
-    odds = np.asarray(eqx.filter_jit(lambda n, s: n.log_odds(s))(network, sample))[np.asarray(sample.seen)].astype(float)
+    odds = np.asarray(eqx.filter_jit(lambda n, s: n.log_odds(s))(network, sample))[np.asarray(sample.seen)].astype(
+        float
+    )
     baselines = []
     for i, name in enumerate(SIGNIFICANCES):
         one = significance[:, i]

@@ -3,20 +3,26 @@
 import time
 from typing import Any
 
-from detopt.backend import jax
+import equinox as eqx
+
+from detopt.backend import jax, jnp
 from detopt.detector.surfaces import as_arrays
-from detopt.study.edges import check_bounds, check_ranges
-from detopt.study.evaluate import array_space, make_evaluator, score_as_dict
+from detopt.inference.networks import make_network
+from detopt.study.edges import check_bounds, check_ranges, check_sampled_bounds
+from detopt.study.evaluate import array_space, make_evaluator, make_sampler, score_as_dict
 from detopt.study.studies import Study
 
 __all__ = ["dry_run"]
 
 # Measured: a step costs about five scores, a converging round some 250 of them, and compilation comes first.
 _STEP, _ROUNDS, _COMPILATION = 5, 1500, 20.0
+_HEAD_STEP = 1e-3  # seconds of a training step of one head
 
 
 def dry_run(study: Study) -> dict[str, Any]:
     """Score the initial design once. Raises BadInput where an edge lies within the bounds."""
+    if study.mode == "sampled":
+        return _sampled(study)
     check_ranges(study)
     evaluate = make_evaluator(study)
     if study.space.variables:
@@ -32,21 +38,45 @@ def dry_run(study: Study) -> dict[str, Any]:
     evaluations = starts * _STEP * (study.search.steps + _ROUNDS)
     return {
         "score": score_as_dict(study, first),
-        "variables": [
-            {
-                "name": v.name,
-                "initial": v.init,
-                "lower": v.lower,
-                "upper": v.upper,
-                "unit": v.unit,
-                "estimator": "pathwise",
-            }
-            for v in study.space.variables
-        ],
+        "variables": _variables(study),
         "seconds_per_score": seconds,
         "seconds": _COMPILATION + evaluations * seconds / 2,
         "notes": [*study.notes, *_pattern_notes(evaluate.neglected)],
     }
+
+
+def _sampled(study: Study) -> dict[str, Any]:
+    """How long one score takes; the score itself would need a trained head."""
+    sampler = make_sampler(study, study.search.events)
+    if study.space.variables:
+        check_sampled_bounds(study, array_space(study), sampler)
+    design, key = as_arrays(study.detector), jax.random.key(study.seed)
+    network = None
+    if study.head is not None:
+        variables = len(study.space) if study.head.conditioned else 0
+        network = make_network(study.head, variables, key, jnp.float32)
+    score = eqx.filter_jit(sampler)
+    jax.block_until_ready(score(design, network, key).values)
+    started = time.perf_counter()
+    jax.block_until_ready(score(design, network, key).values)
+    seconds = time.perf_counter() - started
+    designs = 1 if study.head is None else 3
+    training = _HEAD_STEP * study.audit.heads * study.audit.head_steps
+    audit = designs * (seconds * study.audit.events / sampler.events + training)
+    steps = (1 + study.search.restarts) * study.search.steps
+    return {
+        "variables": _variables(study),
+        "seconds_per_score": seconds,
+        "seconds": 3 * _COMPILATION + _STEP * seconds * steps + audit,
+        "notes": list(study.notes),
+    }
+
+
+def _variables(study: Study) -> list[dict[str, Any]]:
+    return [
+        {"name": v.name, "initial": v.init, "lower": v.lower, "upper": v.upper, "unit": v.unit, "estimator": "pathwise"}
+        for v in study.space.variables
+    ]
 
 
 def _pattern_notes(neglected: float) -> list[str]:

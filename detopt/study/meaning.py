@@ -23,9 +23,7 @@ def check_meaning(study: "Study", fault: Callable[..., None], notes: list[str]) 
     """Rules across sections, and limits that no design within the bounds can meet. Floats only, no JAX."""
     detector = study.detector
     if detector.frame != "barrel":
-        fault(
-            ("detector",), f"scores need frame: barrel in this version; {detector.name} is {detector.frame}"
-        )
+        fault(("detector",), f"scores need frame: barrel in this version; {detector.name} is {detector.frame}")
         return
     sensors = detector.sensors()
     needed = 2 if detector.field is None else 3

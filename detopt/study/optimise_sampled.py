@@ -63,11 +63,15 @@ def optimise_sampled(
     bad = {n: v for n, v in values.items() if v is None or not 0 < v < math.inf}
     if bad:
         shown = ", ".join(bad)
-        message = f"{shown} of the initial design cannot be compared: only positive numbers can. Do enough layers measure?"
+        message = (
+            f"{shown} of the initial design cannot be compared: only positive numbers can. Do enough layers measure?"
+        )
         raise BadInput([Fault(str(study.path), *study.document.position(("objectives",)), "objectives", message)])
     run = new_run(study.name, manifest(study, command), out)
     detector_text = write_inputs(run, study)
-    search = _JointSearch(study, space, sampler, values, run, progress, None if time_limit is None else started + time_limit)
+    search = _JointSearch(
+        study, space, sampler, values, run, progress, None if time_limit is None else started + time_limit
+    )
     best, stopped = search.run()
 
     def written(u: np.ndarray, name: str, what: str) -> Detector:
@@ -188,7 +192,7 @@ class _JointSearch:
             steps=study.search.steps,
         )
         self._pool = Pool(sampler)
-        self._train = eqx.filter_jit(lambda n, p, k: train(n, p, study.head, study.head.warm_up, k)[0])
+        self._train = eqx.filter_jit(self._trained)
         self.rows: list[dict[str, Any]] = []
         self.steps = 0
         limits = sampler.limits(space.place(jnp.asarray(study.space.init)))
@@ -197,7 +201,9 @@ class _JointSearch:
     def run(self) -> tuple[np.ndarray | None, str]:
         """The best design on the validation events (None where none meets the constraints), and why it stopped."""
         study = self.study
-        drawn = random_starts([study.seed, *b"search"], study.search.restarts, radius_groups(self.space), len(self.space))
+        drawn = random_starts(
+            [study.seed, *b"search"], study.search.restarts, radius_groups(self.space), len(self.space)
+        )
         starts = [np.array(study.space.init), *drawn]
         best: np.ndarray | None = None
         best_loss = math.inf
@@ -235,6 +241,11 @@ class _JointSearch:
             pool = jax.tree.map(lambda *each: jnp.concatenate(each), *parts)
         network = make_network(head, pool.condition.shape[1], stream(key, "weights"), pool.features.dtype)
         return self._train(normalised(network, pool), pool, stream(key, "batches"))
+
+    def _trained(self, network: Any, pool: Any, key: jax.Array) -> Any:
+        head = self.study.head
+        assert head is not None
+        return train(network, pool, head, head.warm_up, key)[0]
 
     def _record(self, round_: JointRound, start: int, best: float, starts: int) -> None:
         """Append the steps to the history, and write history and checkpoint down."""

@@ -6,15 +6,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from detopt.backend import jax
+from detopt.backend import jax, jnp
+from detopt.detector.cost import Prices
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
+from detopt.parameters import Space
 from detopt.reconstruction.expected import ExpectedTracks, expected_tracks, fewest_hits
+from detopt.scoring.sampled import SampledEvaluator
+from detopt.scoring.terms import Resolution
 from detopt.simulation.physics import Physics
+from detopt.simulation.source import Gun
 from detopt.study.evaluate import number
 from detopt.units import parse_quantity
 
-__all__ = ["resolution_table"]
+__all__ = ["resolution_table", "sampled_resolution_table"]
 
 
 def resolution_table(
@@ -49,6 +54,47 @@ def resolution_table(
         }
         for i, (p, t) in enumerate(grid)
     ]
+
+
+def sampled_resolution_table(
+    detector: Detector,
+    momentum: float | str | Sequence[float | str],
+    theta: float | str | Sequence[float | str] | None = None,
+    physics: Physics | None = None,
+    events: int = 100_000,
+    seed: int = 0,
+) -> list[dict[str, float | None]]:
+    """The same from simulated muons: RMS of what a fit finds minus the truth.
+
+    Args:
+        detector: as for `resolution_table`.
+        momentum: likewise.
+        theta: likewise.
+        physics: likewise.
+        events: muons of each momentum and angle.
+        seed: of the random numbers.
+
+    Returns:
+        The same rows, with an error beside each resolution (`sigma_d0_um_error` and so on).
+    """
+    momenta = [_number(p, "GeV") for p in np.atleast_1d(momentum).tolist()]
+    angles = [_number(t, "rad") for t in np.atleast_1d(math.pi / 2 if theta is None else theta).tolist()]
+    of = {"sigma_pt_over_pt": ("pt", 1.0), "sigma_d0_um": ("d0", 1e3), "sigma_z0_um": ("z0", 1e3)}
+    rows: list[dict[str, float | None]] = []
+    for t in angles:
+        for p in momenta:
+            terms = {name: Resolution(of=word, momentum=p, theta=t) for name, (word, _) in of.items()}  # type: ignore[arg-type]
+            sampler = SampledEvaluator(
+                terms, {}, Prices(), Gun(momentum=(p, p)), physics or Physics(), Space(detector, ()), events,
+                min_hits=fewest_hits(detector), precision=jnp.float32, all_hits=True,
+            )  # fmt: skip
+            score = jax.jit(sampler)(as_arrays(detector), None, jax.random.key(seed))
+            row: dict[str, float | None] = {"p_GeV": p, "theta_deg": round(math.degrees(t), 9)}
+            for i, (name, (_, factor)) in enumerate(of.items()):
+                row[name] = number(factor * score.values[i])
+                row[f"{name}_error"] = None if row[name] is None else number(factor * score.errors[i])
+            rows.append(row)
+    return rows
 
 
 def _number(value: float | str, unit: str) -> float:

@@ -20,7 +20,9 @@ def check_sampling(study: "Study", fault: Callable[..., None], notes: list[str])
         _check_expected(study, fault)
         return
     if study.physics.bending != "circle":
-        fault(("physics", "bending"), "bending: parabola is an approximation of mode: expected; sampled tracks are exact")
+        fault(
+            ("physics", "bending"), "bending: parabola is an approximation of mode: expected; sampled tracks are exact"
+        )
     if not study.space.variables:
         return
     if study.search.placement == "grid":
@@ -66,7 +68,9 @@ def _check_head(study: "Study", fault: Callable[..., None]) -> None:
         if study.head.objective == "fraction" and not low < high:
             fault(("source", "displaced"), "a fraction is estimated where it differs: displaced: [from, to]")
         if study.head.objective == "discrimination" and low + high != 1:
-            fault(("source", "displaced"), "discrimination is between as many displaced as prompt muons: displaced: 50 %")
+            fault(
+                ("source", "displaced"), "discrimination is between as many displaced as prompt muons: displaced: 50 %"
+            )
 
 
 def _check_decay(study: "Study", source: Decay, fault: Callable[..., None]) -> None:
@@ -77,7 +81,8 @@ def _check_decay(study: "Study", source: Decay, fault: Callable[..., None]) -> N
         if least > high or most < low:
             fault(
                 (*place, "momentum"),
-                f"no muon of a {source.hadron} of {p:g} GeV has such a momentum: their energies are {low:.3g} to {high:.3g} GeV",
+                f"no muon of a {source.hadron} of {p:g} GeV has such a momentum: their energies are {low:.3g} to "
+                f"{high:.3g} GeV",
             )
             return
     reach = {dotted: v.lower for v in study.space.variables for dotted in v.names}
@@ -102,5 +107,6 @@ def _check_expected(study: "Study", fault: Callable[..., None]) -> None:
             if hasattr(term, "momentum") and term.momentum is None:
                 fault(
                     (section, name),
-                    f"{name} averages over the muons of decays, which needs events: use mode: sampled, or give it a momentum",
+                    f"{name} averages over the muons of decays, which needs events: use mode: sampled, or give it a "
+                    "momentum",
                 )

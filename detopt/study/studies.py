@@ -133,11 +133,13 @@ class Study:
 
     # The verbs; they import what they need when called.
 
-    def evaluate(self, seed: int | None = None, detector: str | None = None) -> dict[str, Any]:
+    def evaluate(
+        self, seed: int | None = None, detector: str | None = None, progress: Callable[[str], None] | None = None
+    ) -> dict[str, Any]:
         """Score the initial design, or another detector file, without optimising."""
         from detopt.study.evaluate import evaluate_study
 
-        return evaluate_study(self if detector is None else self.with_detector(detector), seed)
+        return evaluate_study(self if detector is None else self.with_detector(detector), seed, progress)
 
     def optimise(self, seed: int | None = None, out: str | Path | None = None, progress: Any = None) -> Any:
         """Optimise, and return the finished `detopt.runs.Run`."""
@@ -300,7 +302,8 @@ class _Reader:
         """Whether it could be read, and the head."""
         if data is None or data == "none":
             return True, None
-        document, place = self.document, ("head",)
+        document = self.document
+        place: Place = ("head",)
         if isinstance(data, str):
             path = find(data, "heads", self.document.path.parent)
             if path is None:

@@ -126,7 +126,7 @@ def test_the_flight():
     muons, _ = draw(free, B=None)
     M, tau = HADRONS["D+"].mass, HADRONS["D+"].c_tau
     mean = 8.0 / M * tau
-    _, _, d0, flight, _ = own_decays(free, 20_000, 1e-9, seed=4)
+    _, _, d0, flight, _ = own_decays(free, 20_000, 1e-4, seed=4)
     assert abs(flight.mean() / mean - 1) < 4 / math.sqrt(flight.size)
     assert ks_2samp(np.abs(muons.start.d0), d0).pvalue > LEAST
     assert abs(np.abs(muons.start.d0).mean() / d0.mean() - 1) < 0.03

@@ -24,9 +24,9 @@ def problem(seed):
         hits[rng.integers(N)] = 0.0
         kicks[rng.integers(N)] = 0.0
     if seed % 3 == 2:  # nothing measures the last parameter
-        hits[:, :, 2:4] = 0.0
-        kicks[:, :, 2:] = 0.0
-        held[2:] = 1.0
+        hits[:, :, 2] = 0.0
+        kicks[:, :, 2] = 0.0
+        held[2] = 1.0
     return hits, kicks, held
 
 
