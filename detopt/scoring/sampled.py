@@ -82,7 +82,7 @@ class SampledEvaluator:
         self.min_hits = fewest_hits(space.detector) + 1 if min_hits is None else min_hits
         self.exposure, self.conditioned, self.precision = exposure, conditioned, precision
         self.all_hits = all_hits
-        self.chunk = exposure * math.ceil(CHUNK / exposure)
+        self.chunk = exposure * math.ceil(min(CHUNK, events / FEWEST_CHUNKS) / exposure)
         self.chunks = max(math.ceil(events / self.chunk), FEWEST_CHUNKS)
         terms = (*self.objectives.values(), *self.constraints.values())
         asked = [(t.momentum, t.theta) for t in terms if hasattr(t, "momentum")]

@@ -106,8 +106,7 @@ def _perigee(
     With n the normal to the left of the direction, the centre of the circle is at vertex + n / kappa, and at
     (1 / kappa + d0) n0 seen from the perigee, which has direction phi0 and normal n0.
     """
-    kappa, cot_theta = jax.vmap(lambda p, t: reference(B, p, t, charge))(momentum.ravel(), theta.ravel())
-    kappa, cot_theta = kappa.reshape(theta.shape), cot_theta.reshape(theta.shape)
+    kappa, cot_theta = reference(B, momentum, theta, charge)
     x, y, z = vertex
     c = -y - kappa * (x**2 + y**2) / 2
     d0 = -2 * c / (1 + jnp.sqrt(1 - 2 * kappa * c))

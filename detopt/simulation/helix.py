@@ -25,8 +25,8 @@ PARAMETERS = ("d0", "phi", "kappa", "z0", "cot_theta")
 class Path(NamedTuple):
     """The helix of a particle from the origin, in the plane phi = 0."""
 
-    kappa: Float[Array, ""]  # 1/mm
-    cot_theta: Float[Array, ""]
+    kappa: Float[Array, "*batch"]  # 1/mm
+    cot_theta: Float[Array, "*batch"]
 
 
 class Crossings(NamedTuple):
@@ -39,12 +39,16 @@ class Crossings(NamedTuple):
     obliquity: Float[Array, " n"]  # path through a thin surface / its thickness
 
 
-def curvature(B: Float[Array, ""], momentum: Float[Array, ""], theta: Float[Array, ""]) -> Float[Array, ""]:
+def curvature(
+    B: Float[Array, ""], momentum: Float[Array, "*batch"], theta: Float[Array, "*batch"]
+) -> Float[Array, "*batch"]:
     """Curvature in 1/mm of a singly charged track: 0.299792458 B[T] / pT[GeV] per metre (PDG section 35.14)."""
     return 0.299792458e-3 * B / (momentum * jnp.sin(theta))
 
 
-def reference(B: Float[Array, ""] | None, momentum: Float[Array, ""], theta: Float[Array, ""], charge: int) -> Path:
+def reference(
+    B: Float[Array, ""] | None, momentum: Float[Array, "*batch"], theta: Float[Array, "*batch"], charge: int
+) -> Path:
     """The helix of a particle from the origin in a solenoid, or without a field."""
     # Sines and cosines leave cot(90 deg) at 6e-17 instead of 0: a disk would be hit a light year away.
     cot_theta = jnp.where(is_transverse(theta), 0.0, jnp.cos(theta) / jnp.sin(theta))

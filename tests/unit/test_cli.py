@@ -292,7 +292,6 @@ def test_report_of_what_has_no_result(unfinished, cli):
         (["resolution", "small.yaml", "--theta", "180 deg"], "below 180 deg"),
         (["resolution", "small.yaml", "--theta", "0 deg"], "must be > 0"),
         (["resolution", "small.yaml", "--theta", "90 mm"], "needs an angle"),
-        (["resolution", "small.yaml", "--mode", "sampled"], "not in this version"),
         (["resolution", "small.yaml", "--mode", "guess"], "--mode"),
         (["show", "small.yaml", "--out", "small.bmp"], "must end in .png"),
         (["show", "small.yaml", "--out", "nowhere/small.png"], "cannot write"),

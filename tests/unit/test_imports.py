@@ -58,7 +58,7 @@ ROOMS_OF = {
     "pymoo": {"search"},
     "typer": {"cli"},
     "rich": {"cli"},
-    "optax": {"inference", "search"},
+    "optax": {"inference", "search", "study"},
     "pyarrow": {"runs"},
 }
 
