@@ -1,7 +1,9 @@
 """Strict settings for every test: shapes and types are checked, and nothing is promoted silently."""
 
 import os
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from jaxtyping import install_import_hook
@@ -30,3 +32,28 @@ def strict_dtypes():
     """No silent promotion of types; optax, which counts steps in int32, does not live with it."""
     with jax.numpy_dtype_promotion("strict"):
         yield
+
+
+class Answer(NamedTuple):
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """Run `detopt …` in this process, as the shell would."""
+    from detopt.cli import main
+
+    def run(*words: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["detopt", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        code = left.value.code
+        assert isinstance(code, (int, type(None)))
+        return Answer(code or 0, *capsys.readouterr())
+
+    return run

@@ -162,7 +162,7 @@ def _backward(residuals: Any, cotangents: Any) -> tuple[Array, Array, Array]:
     adjoint = jnp.sum(covariance * d_solution[None], axis=1)
     mixed = covariance @ ((d_covariance + d_covariance.T) / 2) @ covariance
     zero = jnp.zeros_like(d_chi2)
-    units = [[zero + (i == j) for j in range(k)] for i in range(k)]
+    units = [[zero + float(i == j) for j in range(k)] for i in range(k)]
     states = [[solution[j] for j in range(k)], [adjoint[j] for j in range(k)], *units]
     hit_rows, kick_rows = jax.lax.optimization_barrier((_unstack(hits), _unstack(kicks)))
     outside, (seen, before, turns) = _outwards(hit_rows, kick_rows, away, states)

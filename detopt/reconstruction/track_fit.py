@@ -55,7 +55,7 @@ def fit_track(
     root = jnp.sqrt(weight * jnp.stack([found, z_found]).astype(weight.dtype)[None])
     jacobian = crossings.hit[:, :, parameters] / scale[None, None]
     rows = jnp.concatenate([jacobian, residual[:, :, None]], -1) * root[:, :, None]
-    width = jnp.sqrt(jnp.where(scattering > 0, scattering, 1.0)) * (scattering > 0)
+    width = jnp.where(scattering > 0, jnp.sqrt(jnp.where(scattering > 0, scattering, 1.0)), 0.0)
     kicks = jnp.swapaxes(crossings.kick[:, parameters, :] * scale[None, :, None] * width[:, None, None], 1, 2)
     present = crossings.crossed[:, None, None]
     order = outward_order(surfaces, path)

@@ -55,7 +55,13 @@ class _Shape:
         return {"color": THICKNESS(part), "linewidth": min(1.5 + 2.7 * part, room)}
 
 
-def draw_layout(before: Layout, after: Layout | None = None, title: str = "", frame: str = "barrel") -> Drawing:
+def draw_layout(
+    before: Layout,
+    after: Layout | None = None,
+    title: str = "",
+    frame: str = "barrel",
+    names: tuple[str, str] = ("before", "after"),
+) -> Drawing:
     """Draw a layout, or two at the same scale: the side view, the view along the beam, and a crowded inside enlarged.
 
     In the frame "portal" z points up; otherwise it points to the right.
@@ -88,9 +94,9 @@ def draw_layout(before: Layout, after: Layout | None = None, title: str = "", fr
         text = plain(title, int(room / 0.105))
         figure.text(0.25 / figure.get_figwidth(), 1 - 0.2 / total, text, va="top", size=13, weight="bold")
         _thickness_scale(figure, thickest, total)
-        names = ("before", "after") if after is not None else ("",)
+        shown = names if after is not None else ("",)
         axes = ("x [%s]", "z [%s]") if frame == "portal" else ("z [%s]", "r [%s]" if round_ else "x [%s]")
-        for i, (name, design) in enumerate(zip(names, designs, strict=True)):
+        for i, (name, design) in enumerate(zip(shown, designs, strict=True)):
             left = column * i + 0.75 + 0.5 * (column - 0.9 - width - margin)
             side = figure.panel(left, floor, width, height, xlim=x, ylim=y)
             side.set(xlabel=axes[0] % unit, ylabel=axes[1] % unit)

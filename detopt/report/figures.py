@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from detopt.report.drawing import draw_layout
-from detopt.report.style import AFTER, BEFORE, FAINT, INK, PAPER, WARNING, Drawing, log_ticks, plain, styled
-from detopt.report.text import number, quantity
+from detopt.report.head import head
+from detopt.report.style import AFTER, BEFORE, FAINT, INK, PAPER, THIRD, WARNING, Drawing, log_ticks, plain, styled
+from detopt.report.text import DESIGNS, number, quantity
 
-__all__ = ["FIGURES", "convergence", "cost", "layout", "resolution", "variables"]
+__all__ = ["FIGURES", "convergence", "cost", "layout", "layout_without", "resolution", "variables"]
 
 _RESOLUTIONS = {
     "sigma_pt_over_pt": (r"σ($p_\mathrm{T}$) / $p_\mathrm{T}$ [%]", 100.0),
@@ -23,6 +23,9 @@ _RESOLUTIONS = {
 }
 _DASHES = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (5, 1.5, 1, 1.5)))
 _POINTS: dict[str, Any] = {"linestyle": "", "markersize": 7.5}
+_NOISE: dict[str, Any] = {"color": AFTER, "linewidth": 0.8, "alpha": 0.6}
+_VALIDATED: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 6, "markerfacecolor": PAPER,
+                              "markeredgecolor": AFTER, "markeredgewidth": 1.6}  # fmt: skip
 _CROSS: dict[str, Any] = {**_POINTS, "marker": "x", "markeredgewidth": 0.8, "color": WARNING, "alpha": 0.8}
 
 
@@ -35,13 +38,25 @@ def layout(run: Any) -> Figure | None:
     return draw_layout(layouts["initial"], layouts["final"], run.result["study"], frame)
 
 
+def layout_without(run: Any) -> Figure | None:
+    """The detector that was found beside the one that is found without the head's loss."""
+    layouts = run.result.get("layouts") or {}
+    if not layouts.get("final") or not layouts.get("without"):
+        return None
+    names = ("after", "without the head's loss")
+    return draw_layout(
+        layouts["final"], layouts["without"], run.result["study"], run.result.get("frame", "barrel"), names
+    )
+
+
 def resolution(run: Any) -> Figure | None:
     """Track resolutions against momentum, before and after, with their ratio below; a line style for each angle."""
-    before, after = ((run.result.get("curves") or {}).get(which) or [] for which in ("initial", "final"))
-    shown = [key for key in _RESOLUTIONS if any(number(row.get(key)) > 0 for row in [*before, *after])]
+    before, after, third = ((run.result.get("curves") or {}).get(which) or [] for which in DESIGNS)
+    rows = [*before, *after, *third]
+    shown = [key for key in _RESOLUTIONS if any(number(row.get(key)) > 0 for row in rows)]
     if not shown:
         return None
-    angles = sorted({number(row["theta_deg"]) for row in [*before, *after]})
+    angles = sorted({number(row["theta_deg"]) for row in rows})
     with styled():
         figure = Drawing(max(4.55 * len(shown), 6.5) + 0.2, 5.2)
         width = (figure.get_figwidth() - 0.2) / len(shown) - 1.05
@@ -52,60 +67,79 @@ def resolution(run: Any) -> Figure | None:
             label, factor = _RESOLUTIONS[key]
             for angle, dash in zip(angles, _DASHES * len(angles), strict=False):
                 x, y0 = _curve(before, angle, key, factor)
-                x1, y1 = _curve(after, angle, key, factor)
-                line: dict[str, Any] = {"linestyle": dash, "marker": "o", "markevery": max(1, len(x) // 14)}
-                top.plot(x, y0, color=BEFORE, markersize=4.5, markerfacecolor=PAPER, **line)
-                top.plot(x1, y1, color=AFTER, markersize=4.5, **line)
-                common = [(p, b / a) for p, a, b in zip(x, y0, y1, strict=False) if a > 0] if x == x1 else []
-                if common:
-                    below.plot(*zip(*common, strict=True), color=AFTER, markersize=3.5, **line)
+                line: dict[str, Any] = {"linestyle": dash, "markevery": max(1, len(x) // 14)}
+                top.plot(x, y0, color=BEFORE, marker="o", markersize=4.5, markerfacecolor=PAPER, **line)
+                for design, colour, marker in ((after, AFTER, "o"), (third, THIRD, "s")):
+                    x1, y1 = _curve(design, angle, key, factor)
+                    top.plot(x1, y1, color=colour, marker=marker, markersize=4.5, **line)
+                    common = [(p, b / a) for p, a, b in zip(x, y0, y1, strict=False) if a > 0] if x == x1 else []
+                    if common:
+                        below.plot(*zip(*common, strict=True), color=colour, marker=marker, markersize=3.5, **line)
             below.axhline(1, color=FAINT, linewidth=1)
             below.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
             ratios += [below]
             log_ticks(top, "y")
             for ax in (top, below):
-                ax.set_xlim(*_padded_log([number(row["p_GeV"]) for row in [*before, *after]]))
+                ax.set_xlim(*_padded_log([number(row["p_GeV"]) for row in rows]))
                 log_ticks(ax, "x")
             top.tick_params(labelbottom=False)
             top.set_ylabel(label)
-            below.set(xlabel="$p$ [GeV]", ylabel="after / before [1]")
+            below.set(xlabel="$p$ [GeV]", ylabel="ratio to before [1]" if third else "after / before [1]")
             below.yaxis.label.set_fontsize("small")
         limits = [limit for ax in ratios for limit in ax.get_ylim()]
         for ax in ratios:  # one scale, so that the gains can be compared
             ax.set_ylim(min(*limits, 0.93) - 0.02, max(*limits, 1.07) + 0.02)
-        _key(figure, 0.85)
+        _key(figure, 0.85, third=bool(third))
+        beside = 5.2 if third else 2.9
         if len(angles) > 1:
             words = ", ".join(f"{angle:.4g}° {('solid', 'dashed', 'dotted', 'dash-dotted')[i % 4]}"
                               for i, angle in enumerate(angles[:8]))  # fmt: skip
-            _say(figure, 2.9, f"polar angle: {words}")
+            figure.say(beside, f"polar angle: {words}")
         elif math.isfinite(angles[0]):
-            _say(figure, 2.9, f"polar angle {angles[0]:.4g}°")
+            figure.say(beside, f"polar angle {angles[0]:.4g}°")
     return figure
 
 
 def convergence(run: Any) -> Figure | None:
-    """The best feasible loss so far and the largest violation against the step, for each restart and overall."""
+    """The best feasible loss so far and the largest violation against the step, for each restart and overall.
+
+    Where steps see fresh events, the loss on events that no step has seen counts; that of the steps themselves is noise.
+    """
     history = run.history
     if history.num_rows == 0:
         return None
     step, loss, best, violation = (_column(history, name) for name in ("step", "loss", "best", "violation"))
     restart, feasible = _column(history, "restart"), _column(history, "feasible") > 0
     constrained = np.isfinite(violation).any()
+    validated = _column(history, "validated")
+    seen = np.isfinite(validated)
     with styled():
         figure = Drawing(9.6, 5.6 if constrained else 4.2)
         floor = 2.1 if constrained else 0.65
         top = figure.panel(0.95, floor, 8.4, figure.get_figheight() - floor - 0.6)
         for one in np.unique(restart):
             mine = restart == one
-            top.plot(step[mine], 100 * best[mine], color=AFTER, linewidth=0.9, alpha=0.6, drawstyle="steps-post")
-        small = {"markersize": 3, "alpha": 0.4, "zorder": 1.5, "rasterized": True}
-        top.plot(step[~feasible], 100 * loss[~feasible], **_CROSS | small)
-        steps, overall = _running_best(step, best)
+            if seen.any():
+                top.plot(step[mine], 100 * loss[mine], **_NOISE)
+            else:
+                top.plot(step[mine], 100 * best[mine], color=AFTER, linewidth=0.9, alpha=0.6, drawstyle="steps-post")
+        if seen.any():  # what is best is known where it is validated
+            steps, overall = _running_best(step[seen], best[seen])
+            steps, overall = np.append(steps, step.max()), np.append(overall, overall[-1])
+            top.plot(step[seen], 100 * validated[seen], **_VALIDATED, zorder=3, clip_on=False)
+        else:
+            small = {"markersize": 3, "alpha": 0.4, "zorder": 1.5, "rasterized": True}
+            top.plot(step[~feasible], 100 * loss[~feasible], **_CROSS | small)
+            steps, overall = _running_best(step, best)
         top.plot(steps, 100 * overall, color=AFTER, linewidth=3, drawstyle="steps-post")
         top.axhline(0, color=FAINT, linewidth=0.8)
         low, high = _robust(np.append(100 * best, [0.0, -1.0]))
         far = _robust(np.append(100 * loss, 0.0))  # what is not allowed gets some room, not all of it
-        top.set_ylim(max(far[0], low - 0.3 * (high - low)), min(max(far[1], high), high + 0.3 * (high - low)))
+        if seen.any():  # nearly all of the noise, and every validated loss
+            inside = np.append(100 * validated[seen], [far[0], far[1], low, high])
+            top.set_ylim(inside.min(), inside.max())
+        else:
+            top.set_ylim(max(far[0], low - 0.3 * (high - low)), min(max(far[1], high), high + 0.3 * (high - low)))
         top.set_ylabel("loss, change from the start [%]")
         panels = [top]
         if constrained:
@@ -129,13 +163,20 @@ def convergence(run: Any) -> Figure | None:
             panels.append(below)
         panels[-1].set_xlabel("step [count]")
         _phases(panels, step, np.asarray(history.column("phase").to_pylist()))
+        if seen.any():
+            _starts(panels, step, restart)
         for ax in panels:
             ax.set_xlim(step.min(), max(step.max(), step.min() + 1))
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if seen.any():
+            entries = [("each step, on fresh events", _NOISE), ("on events that no step has seen", _VALIDATED),
+                       ("best so far", {"color": AFTER, "linewidth": 3})]  # fmt: skip
+            figure.entries(entries, 0.95)
+            return figure
         entries = [("best so far, all restarts", {"color": AFTER, "linewidth": 3}),
                    ("each restart", {"color": AFTER, "linewidth": 0.9, "alpha": 0.6}),
                    ("step outside the constraints", _CROSS)]  # fmt: skip
-        _legend(figure, entries[: 3 if (~feasible).any() else 2], 0.95)
+        figure.entries(entries[: 3 if (~feasible).any() else 2], 0.95)
     return figure
 
 
@@ -184,6 +225,14 @@ def variables(run: Any) -> Figure | None:
     if not rows:
         return None
     start = _POINTS | {"marker": "o", "markerfacecolor": PAPER, "markeredgecolor": BEFORE, "markeredgewidth": 1.8}
+    other = _POINTS | {
+        "marker": "s",
+        "markersize": 6,
+        "markerfacecolor": "none",
+        "markeredgecolor": THIRD,
+        "markeredgewidth": 1.6,
+    }
+    third = any(math.isfinite(number(row.get("without"))) for row in rows)
     end, bound = _POINTS | {"marker": "o", "color": AFTER}, _POINTS | {"marker": "D", "color": WARNING}
     names = [plain(row["name"]) + (f" (and {len(row['tied'])} tied)" if row.get("tied") else "") for row in rows]
     changes = [" → ".join(quantity(row.get(key), row.get("display_unit", "")) for key in ("initial", "final"))
@@ -194,8 +243,8 @@ def variables(run: Any) -> Figure | None:
         figure = Drawing(left + 5.1 + right, height + 1.25)
         ax = figure.panel(left, 0.65, 5.1, height, xlim=(-6, 106), ylim=(len(rows) - 0.5, -0.5))
         for y, row in enumerate(rows):
-            low, high, old, new = (number(row.get(key)) for key in ("lower", "upper", "initial", "final"))
-            a, b = (100 * (v - low) / (high - low) if high > low else math.nan for v in (old, new))
+            low, high, *values = (number(row.get(key)) for key in ("lower", "upper", *DESIGNS))
+            a, b, c = (100 * (v - low) / (high - low) if high > low else math.nan for v in values)
             ax.plot([0, 100], [y, y], color=FAINT, linewidth=1.2, marker="|", markersize=9)
             if abs(b - a) > 5:
                 arrow = {"arrowstyle": "-|>,head_width=0.22,head_length=0.4", "color": AFTER, "linewidth": 1.6,
@@ -203,6 +252,7 @@ def variables(run: Any) -> Figure | None:
                 ax.annotate("", (b, y), (a, y), arrowprops=arrow)
             ax.plot([a], [y], zorder=3, **start)
             ax.plot([b], [y], zorder=4, **(bound if row.get("at_bound") else end))
+            ax.plot([c], [y], zorder=5, **other)
             symbol = row.get("display_unit", "")
             for x, value, align in ((-7.5, low, "right"), (107.5, high, "left")):
                 ax.text(x, y, quantity(value, symbol), ha=align, va="center", size=8.5, color=FAINT)
@@ -213,13 +263,16 @@ def variables(run: Any) -> Figure | None:
         ax.spines[["left", "right", "top"]].set_visible(False)
         ax.set_xlabel("place between the bounds [%]")
         entries = [("before", start), ("after", end), ("after, at a bound", bound)]
-        _legend(figure, entries, 0.25)
+        entries += [(DESIGNS["without"], other)] if third else []
+        figure.entries(entries, 0.25)
     return figure
 
 
 FIGURES: dict[str, Callable[[Any], Figure | None]] = {
     "layout": layout,
+    "layout_without": layout_without,
     "resolution": resolution,
+    "head": head,
     "variables": variables,
     "cost": cost,
     "convergence": convergence,
@@ -268,6 +321,16 @@ def _phases(panels: list[Axes], step: np.ndarray, phase: np.ndarray) -> None:
         _above(panels[0], at, 3.0, f"{word} →", "right" if at > 0.85 * step.max() else "left")
 
 
+def _starts(panels: list[Axes], step: np.ndarray, restart: np.ndarray) -> None:
+    """A line where the search starts anew; a word where there is room."""
+    starts = sorted((float(step[restart == one].min()), i) for i, one in enumerate(np.unique(restart), 1))
+    for at, number_ in starts[1:]:
+        for ax in panels:
+            ax.axvline(at, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
+        if len(starts) <= 8:
+            _above(panels[0], at, 3.0, f"start {number_} →", "left")
+
+
 def _above(ax: Axes, x: float, points: float, text: str, align: str) -> None:
     """A word above the panel, at a place on its horizontal axis."""
     ax.annotate(text, (x, 1), (0, points), xycoords=("data", "axes fraction"), textcoords="offset points",
@@ -281,7 +344,7 @@ def _budget(result: dict[str, Any]) -> float | None:
     return next((limit for limit in limits if math.isfinite(limit)), None)
 
 
-def _key(figure: Drawing, left: float, bars: bool = False) -> None:
+def _key(figure: Drawing, left: float, bars: bool = False, third: bool = False) -> None:
     """Which colour is before and which is after, at the top."""
     if bars:
         square = {"linestyle": "", "marker": "s", "markersize": 9, "markeredgewidth": 1.6}
@@ -290,16 +353,6 @@ def _key(figure: Drawing, left: float, bars: bool = False) -> None:
     else:
         entries = [("before", {"color": BEFORE, "marker": "o", "markersize": 4.5, "markerfacecolor": PAPER}),
                    ("after", {"color": AFTER, "marker": "o", "markersize": 4.5})]  # fmt: skip
-    _legend(figure, entries, left)
-
-
-def _legend(figure: Drawing, entries: list[tuple[str, dict[str, Any]]], left: float) -> None:
-    """A row of entries at the top of the figure."""
-    handles = [Line2D([], [], label=label, **style) for label, style in entries]
-    place = (left / figure.get_figwidth(), 1 - 0.3 / figure.get_figheight())
-    figure.legend(handles=handles, ncols=len(handles), loc="center left", bbox_to_anchor=place, borderpad=0,
-                  borderaxespad=0, columnspacing=1.6, handletextpad=0.6)  # fmt: skip
-
-
-def _say(figure: Drawing, left: float, text: str) -> None:
-    figure.text(left / figure.get_figwidth(), 1 - 0.3 / figure.get_figheight(), text, va="center", size="small")
+    if third:
+        entries.append(("without the head's loss", {"color": THIRD, "marker": "s", "markersize": 4.5}))
+    figure.entries(entries, left)

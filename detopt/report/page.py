@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from detopt.report.figures import FIGURES
+from detopt.report.head import CAPTIONS, audit, comparison
 from detopt.report.markup import Markup, table, tag
 from detopt.report.style import save, svg
-from detopt.report.text import MISSING, count, number, percent, quantity
+from detopt.report.text import DESIGNS, MISSING, count, difference, number, percent, quantity, sigmas
 from detopt.runs import RunError
 
 __all__ = ["write_report"]
@@ -27,11 +28,15 @@ _SECTIONS = {  # figure: heading, what a reader who cannot see it is told, capti
                "where there is more material."),
     "resolution": ("Resolution", "Track resolutions against momentum, before and after, with their ratio",
                    "Resolution of muon tracks, all hits assumed. Below one in the lower panels is better."),
+    "head": ("What the head knows", None, None),  # see CAPTIONS
     "variables": ("Design variables", "Each design variable between its bounds, before and after", None),
     "cost": ("Cost", "Cost by component, before and after", None),
     "convergence": ("Convergence", "Best loss so far and largest constraint violation against the step",
                     "Thick: the best design so far that meets every constraint. Thin: the same for each restart."),
 }  # fmt: skip
+_JOINT = ("Loss against the step, and largest constraint violation",
+          "Thin: each step, on fresh events. Points: the design after every few steps, moved inside the constraints, on "
+          "events that no step has seen. Thick: the best of these so far, which is what the search keeps.")  # fmt: skip
 
 
 def write_report(run: Any) -> Path:
@@ -39,19 +44,25 @@ def write_report(run: Any) -> Path:
     drawn = {name: figure for name, draw in FIGURES.items() if (figure := draw(run)) is not None}
     for name, figure in drawn.items():
         save(figure, run.folder / "figures", name)
-    tables = {"variables": _variables(run.result), "cost": _cost(run.result)}
+    tables: dict[str, list[Markup | None]] = {
+        "variables": [_variables(run.result)],
+        "cost": [_cost(run.result)],
+        "head": [*comparison(run.result)],
+    }
+    words = _words(run)
     sections = []
-    for name, (heading, alt, caption) in _SECTIONS.items():
-        parts = [tables.get(name)]
+    for name, (heading, *_) in _SECTIONS.items():
+        parts = list(tables.get(name, []))
         if name in drawn:
-            drawing = tag("div", Markup(svg(drawn[name], name, alt)), class_="scroll", tabindex=0)
-            files = Markup(f"Also as <code>figures/{name}.pdf</code> and <code>.png</code>.")
-            parts.append(tag("figure", drawing, tag("figcaption", caption, " " if caption else "", files)))
+            parts.append(_figure(name, drawn[name], *words[name]))
         elif name in ("resolution", "convergence"):
             missing = {"resolution": "curves", "convergence": "history"}[name]
             parts.append(tag("p", f"This run holds no {missing}.", class_="soft"))
         if name == "convergence":
             parts.insert(0, tag("p", f"After {count(run.result['steps'], 'step')}: {run.result['stopped']}"))
+        if name == "layout" and (second := drawn.get("layout_without")) is not None:
+            beside = _figure("layout_without", second, *words["layout_without"])
+            parts.append(tag("details", tag("summary", "Beside the optimum without the head's loss"), beside))
         if any(part is not None for part in parts):
             sections.append(tag("section", tag("h2", heading), *parts))
     body = tag("main", _asked(run.result), _answer(run.result), *sections, _provenance(run), _files(run))
@@ -60,6 +71,25 @@ def write_report(run: Any) -> Path:
     part.write_text(_document(run.result["study"], body), encoding="utf-8")
     os.replace(part, path)
     return path
+
+
+def _words(run: Any) -> dict[str, tuple[str, str | None]]:
+    """For each figure: what a reader who cannot see it is told, and its caption."""
+    words: dict[str, tuple[str, str | None]] = {
+        name: (alt or "", caption) for name, (_, alt, caption) in _SECTIONS.items()
+    }
+    objective = ((run.result.get("inference") or {}).get("head") or {}).get("objective")
+    words["head"] = CAPTIONS.get(str(objective), words["head"])
+    words["layout_without"] = ("Side view of the optimum with and without the head's loss", None)
+    if "validated" in run.history.column_names:
+        words["convergence"] = _JOINT
+    return words
+
+
+def _figure(name: str, figure: Any, alt: str, caption: str | None) -> Markup:
+    drawing = tag("div", Markup(svg(figure, name, alt)), class_="scroll", tabindex=0)
+    files = Markup(f"Also as <code>figures/{name}.pdf</code> and <code>.png</code>.")
+    return tag("figure", drawing, tag("figcaption", caption, " " if caption else "", files))
 
 
 def _document(title: str, body: Markup) -> str:
@@ -92,17 +122,22 @@ def _asked(result: dict[str, Any]) -> Markup:
 
 
 def _answer(result: dict[str, Any]) -> Markup:
-    old, new = result["initial"], result["final"]
+    old, new, other = result["initial"], result["final"], result.get("without") or {}
     rows, said = [], []
+    sampled = any(number(o.get("error")) > 0 for score in (old, new) for o in score["objectives"].values())
+    third = [DESIGNS["without"]] if other else []
     for name, after in new["objectives"].items():
         before = old["objectives"].get(name, {})
         unit, title = after.get("display_unit") or after.get("unit") or "", after.get("title") or name
         texts = [quantity(s.get("value"), unit, s.get("error")) for s in (before, after)]
         change, word = _change(before, after)
         named = tag("span", title, " ", tag("span", after.get("goal", ""), class_="soft"))
-        rows.append([named, *texts, percent(change), _verdict(word)])
+        more = [quantity(o.get("value"), unit, o.get("error")) for o in [(other.get("objectives") or {}).get(name, {})]]
+        apart = [sigmas(before, after)] if sampled else []
+        rows.append([named, *texts, percent(change), *apart, _verdict(word), *more[: len(third)]])
         said.append(tag("li", f"{title}: {texts[0]} → {texts[1]} ({percent(change)}, ", _verdict(word), ")"))
-    tables = [table("Objectives", ["objective", "before", "after", "change", "verdict"], rows)]
+    columns = ["before", "after", "change", *(["in errors"] if sampled else []), "verdict", *third]
+    tables = [table("Objectives", ["objective", *columns], rows)]
     limits = new.get("constraints") or {}
     if limits:
         met = [name for name, c in limits.items() if number(c.get("value")) <= 0]
@@ -110,20 +145,25 @@ def _answer(result: dict[str, Any]) -> Markup:
         if len(met) < len(limits):
             every = f"{len(met)} of {count(len(limits), 'constraint')} met"
         said.append(tag("li", _verdict(every, len(met) == len(limits))))
-        head = ["constraint", "limit", "before", "after", "verdict"]
-        checked = [_constraint(name, (old.get("constraints") or {}).get(name, {}), c) for name, c in limits.items()]
+        head = ["constraint", "limit", "before", "after", "verdict", *third]
+        checked = []
+        for name, c in limits.items():
+            before, more = ((score.get("constraints") or {}).get(name, {}) for score in (old, other))
+            checked.append([*_constraint(name, before, c), *[_actual(more)][: len(third)]])
         tables.append(table("Constraints", head, checked))
     else:
         tables.append(tag("p", "The study sets no constraints.", class_="soft"))
     costs = [number((score.get("cost") or {}).get("total")) for score in (old, new)]
     if math.isfinite(costs[1]):
         said.append(tag("li", f"total cost: {_money(costs[0])} → {_money(costs[1])}"))
-    sampled = any(number(o.get("error")) > 0 for score in (old, new) for o in score["objectives"].values())
     errors = "Computed without sampling: the values have no statistical error."
     if sampled:
         errors = "Errors are statistical, one standard deviation."
+    if result.get("inference"):
+        errors += " They hold the spread between heads. All designs see the same random numbers, so their differences "
+        errors += "are, if anything, surer than these errors say."
     note = tag("p", errors, class_="soft")
-    return tag("section", tag("h2", "The answer"), tag("ul", *said), *tables, note, class_="answer")
+    return tag("section", tag("h2", "The answer"), tag("ul", *said), audit(result), *tables, note, class_="answer")
 
 
 def _change(before: dict[str, Any], after: dict[str, Any]) -> tuple[float, str]:
@@ -131,7 +171,7 @@ def _change(before: dict[str, Any], after: dict[str, Any]) -> tuple[float, str]:
     old, new = number(before.get("value")), number(after.get("value"))
     if not (math.isfinite(old) and math.isfinite(new)):
         return math.nan, "unknown"
-    error = math.hypot(*(e if math.isfinite(e := number(s.get("error"))) else 0.0 for s in (before, after)))
+    _, error = difference(before, after)
     change = (new - old) / abs(old) if old else math.nan
     if abs(new - old) <= 1e-9 * abs(old):
         return change, "unchanged"
@@ -150,7 +190,7 @@ def _verdict(word: str, good: bool | None = None) -> Markup:
 
 def _constraint(name: str, before: dict[str, Any], after: dict[str, Any]) -> list[Any]:
     unit, value = after.get("display_unit") or after.get("unit") or "", number(after.get("value"))
-    texts = [quantity(s.get("actual"), unit, digits=5) for s in (before, after)]
+    texts = [_actual(s) for s in (before, after)]
     named = tag("span", after.get("title") or name, " ", tag("span", name, class_="soft"))
     if not math.isfinite(value):
         verdict = _verdict("unknown", False)
@@ -162,28 +202,42 @@ def _constraint(name: str, before: dict[str, Any], after: dict[str, Any]) -> lis
     return [named, quantity(after.get("limit"), unit, digits=5), *texts, verdict]
 
 
+def _actual(constraint: dict[str, Any]) -> str:
+    unit = constraint.get("display_unit") or constraint.get("unit") or ""
+    return quantity(constraint.get("actual"), unit, digits=5)
+
+
 def _variables(result: dict[str, Any]) -> Markup | None:
-    rows = []
-    for v in result.get("variables") or []:
-        values = (quantity(v.get(key), v.get("display_unit", "")) for key in ("initial", "final", "lower", "upper"))
+    rows, listed = [], result.get("variables") or []
+    designs = ["initial", "final", *(["without"] if any("without" in v for v in listed) else [])]
+    for v in listed:
+        values = (quantity(v.get(key), v.get("display_unit", "")) for key in (*designs, "lower", "upper"))
         tied = tag("span", f" and {', '.join(v['tied'])}", class_="soft") if v.get("tied") else None
         at = v.get("at_bound")
         rows.append([tag("span", v["name"], tied), *values, tag("strong", f"at the {at} bound") if at else "no"])
-    head = ["variable", "before", "after", "lower bound", "upper bound", "at a bound?"]
+    head = ["variable", *(DESIGNS[key] for key in designs), "lower bound", "upper bound", "at a bound?"]
     return table("What the search could change", head, rows) if rows else None
 
 
 def _cost(result: dict[str, Any]) -> Markup | None:
-    before, after = (result[which].get("cost") or {} for which in ("initial", "final"))
+    before, after, other = ((result.get(which) or {}).get("cost") or {} for which in DESIGNS)
     if not after:
         return None
-    rows = []
-    for key in sorted({**before, **after}, key=lambda key: key == "total"):
+    rows, third = [], [DESIGNS["without"]] if other else []
+    for key in sorted({**before, **after, **other}, key=lambda key: key == "total"):
         old, new = (number(c.get(key, 0.0)) for c in (before, after))
         change = "same" if abs(new - old) <= 1e-5 * abs(old) else ("−" if new < old else "+") + _money(abs(new - old))
         shown = change if math.isfinite(new - old) else MISSING
-        rows.append([key.replace("_", " "), _money(old), _money(new), shown])
-    return table("What the detector costs", ["item", "before", "after", "change"], rows)
+        rows.append(
+            [
+                key.replace("_", " "),
+                _money(old),
+                _money(new),
+                shown,
+                *(_money(number(other.get(key, 0.0))) for _ in third),
+            ]
+        )
+    return table("What the detector costs", ["item", "before", "after", "change", *third], rows)
 
 
 def _provenance(run: Any) -> Markup:
@@ -214,7 +268,10 @@ def _provenance(run: Any) -> Markup:
 
 def _files(run: Any) -> Markup | None:
     parts = []
-    for name, title in (("study.yaml", "The study, resolved"), ("detector.yaml", "The detector that was found")):
+    titles = {"study.yaml": "The study, resolved", "detector.yaml": "The detector that was found"}
+    if run.result.get("without"):
+        titles["detector_without_head.yaml"] = "The optimum without the head's loss"
+    for name, title in titles.items():
         try:
             text = run.text(name)
         except RunError:  # it did not get that far

@@ -19,12 +19,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-__all__ = ["AFTER", "BEFORE", "FAINT", "INK", "PAPER", "WARNING", "Drawing", "save", "styled", "svg"]
+__all__ = ["AFTER", "BEFORE", "FAINT", "INK", "PAPER", "THIRD", "WARNING", "Drawing", "save", "styled", "svg"]
 
 # Petroff's colours (arXiv:2107.02270), told apart with any colour vision and on light and dark paper alike.
 BEFORE, AFTER, WARNING, FAINT = "#f89c20", "#5790fc", "#e42536", "#8c9299"
+THIRD = "#a263c9"  # one more design beside these two
 INK, PAPER = "#1b1f24", "#fefefe"
 
 
@@ -85,6 +87,17 @@ class Drawing(Figure):
         """Axes placed in inches, so that neither text nor scale depends on the size of the figure."""
         w, h = self.get_size_inches()
         return self.add_axes((left / w, bottom / h, width / w, height / h), **kwargs)
+
+    def entries(self, listed: list[tuple[str, dict[str, Any]]], left: float) -> None:
+        """A legend in a row at the top."""
+        handles = [Line2D([], [], label=label, **style) for label, style in listed]
+        place = (left / self.get_figwidth(), 1 - 0.3 / self.get_figheight())
+        self.legend(handles=handles, ncols=len(handles), loc="center left", bbox_to_anchor=place, borderpad=0,
+                    borderaxespad=0, columnspacing=1.6, handletextpad=0.6)  # fmt: skip
+
+    def say(self, left: float, text: str) -> None:
+        """Words in the row of the legend."""
+        self.text(left / self.get_figwidth(), 1 - 0.3 / self.get_figheight(), text, va="center", size="small")
 
     def _repr_png_(self) -> bytes:
         return _render(self, "png", dpi=100)

@@ -5,9 +5,10 @@ from typing import Any
 
 from detopt.units import UnitError, format_quantity, parse_unit
 
-__all__ = ["MISSING", "count", "number", "percent", "quantity", "unit"]
+__all__ = ["DESIGNS", "MISSING", "count", "difference", "number", "percent", "quantity", "sigmas", "unit"]
 
 MISSING = "–"
+DESIGNS = {"initial": "before", "final": "after", "without": "optimum without the head's loss"}
 _PRETTY = {"um": "µm", "urad": "µrad", "us": "µs", "deg": "°", "permille": "‰", "mm2": "mm²", "cm2": "cm²", "m2": "m²"}
 
 
@@ -52,6 +53,23 @@ def percent(fraction: float) -> str:
         return MISSING
     places = next((p for p, limit in ((0, 0.995), (1, 0.00995)) if abs(fraction) >= limit), 2)
     return f"{100 * fraction:+.{places}f} %".replace("-", "−")
+
+
+def difference(before: dict[str, Any], after: dict[str, Any]) -> tuple[float, float]:
+    """By how much a value changed, and the error of that, as if the two were independent; NaN where one is missing."""
+    errors = (e if math.isfinite(e := number(s.get("error"))) else 0.0 for s in (before, after))
+    return number(after.get("value")) - number(before.get("value")), math.hypot(*errors)
+
+
+def sigmas(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """The change in units of its error."""
+    change, error = difference(before, after)
+    if not math.isfinite(change):
+        return MISSING
+    if error == 0:
+        return "exact"
+    ratio = change / error
+    return f"{ratio:+.{0 if abs(ratio) >= 99.5 else 1}f} σ".replace("-", "−")
 
 
 def count(n: int, noun: str) -> str:

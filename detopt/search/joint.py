@@ -73,7 +73,7 @@ class JointSearcher:
         self.problem, self.head, self.steps = problem, head, steps
         self.inside = Inside(limits)
         self._limits, self._exposures = limits, exposures
-        self._validation = eqx.filter_jit(validation)
+        self.validate = eqx.filter_jit(validation)
         schedule = optax.cosine_decay_schedule(learning_rate, steps, alpha=0.02)
         self._adam = optax.adam(schedule, b1=0.9, b2=0.99)
         self._head_adam = None if head is None else optax.adam(head.learning_rate * head.final)
@@ -96,7 +96,7 @@ class JointSearcher:
             keys = jax.random.split(jax.random.fold_in(key, done), ROUND)[: self.steps - done]
             state, (us, points) = self._round(state, rest, keys)
             candidate = self.inside(state.u[None])[0]
-            validated = self._validation(candidate, self.network(state, rest))
+            validated = self.validate(candidate, self.network(state, rest))
             yield JointRound(us, points, state, candidate, validated)
 
     @staticmethod

@@ -207,15 +207,22 @@ class _JointSearch:
         starts = [np.array(study.space.init), *drawn]
         best: np.ndarray | None = None
         best_loss = math.inf
+        # Losses are told relative to the initial design with a warm head.
+        zero: float | None = None
         shared = self._warm(None, "over the whole box") if study.head is not None and study.head.conditioned else None
         for number, start in enumerate(starts):
             # Random starts begin inside the constraints, where heads are worth training.
             u = jnp.asarray(start) if number == 0 else self.searcher.inside(jnp.asarray(start)[None])[0]
             network = shared if shared is not None else self._warm(u, f"of start {number + 1}")
+            if zero is None:
+                point = self.searcher.validate(u, network)
+                zero = float(point.loss)
+                if is_better(point, best_loss):
+                    best, best_loss = np.asarray(u), zero
             for round_ in self.searcher.rounds(u, network, stream(self.key, f"start {number}")):
                 if is_better(round_.validated, best_loss):
                     best, best_loss = np.asarray(round_.candidate), float(round_.validated.loss)
-                self._record(round_, number, best_loss, len(starts))
+                self._record(round_, number, best_loss, zero, len(starts))
                 if self.deadline is not None and time.monotonic() > self.deadline:
                     return best, "the time limit was reached"
         return best, f"it has spent its {study.search.steps} steps from {len(starts)} starts"
@@ -247,19 +254,20 @@ class _JointSearch:
         assert head is not None
         return train(network, pool, head, head.warm_up, key)[0]
 
-    def _record(self, round_: JointRound, start: int, best: float, starts: int) -> None:
-        """Append the steps to the history, and write history and checkpoint down."""
+    def _record(self, round_: JointRound, start: int, best: float, zero: float, starts: int) -> None:
+        """Append the steps to the history, losses relative to `zero`, and write history and checkpoint down."""
+        best -= zero
         study, points = self.study, jax.tree.map(np.asarray, round_.points)
         steps, u = len(points.loss), np.asarray(round_.u)
         violation = points.excess.max(axis=-1) if points.excess.shape[-1] else np.full(steps, -np.inf)
         validated = np.full(steps, np.nan)
-        validated[-1] = float(round_.validated.loss)
+        validated[-1] = float(round_.validated.loss) - zero
         self.rows.append(
             {
                 "step": self.steps + np.arange(steps),
                 "restart": np.full(steps, start),
                 "phase": np.full(steps, "joint"),
-                "loss": points.loss,
+                "loss": points.loss - zero,
                 "validated": validated,
                 "best": np.full(steps, best if math.isfinite(best) else math.nan),
                 "violation": violation,

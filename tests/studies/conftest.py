@@ -1,8 +1,6 @@
 """A study small enough to be optimised in seconds: four layers, one objective, a budget and a gap."""
 
-import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -42,6 +40,12 @@ seed: 3
 
 
 @pytest.fixture(scope="session")
+def detector_text() -> str:
+    """The detector's YAML."""
+    return DETECTOR
+
+
+@pytest.fixture(scope="session")
 def study_text() -> str:
     """The study's YAML."""
     return STUDY
@@ -61,26 +65,3 @@ def write_small():
         return folder / "study.yaml"
 
     return write
-
-
-class Answer(NamedTuple):
-    """What a command printed, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    """Run `detopt …` in this process, as the shell would."""
-    from detopt.cli import main
-
-    def run(*words: object) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["detopt", *map(str, words)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-        return Answer(int(left.value.code or 0), *capsys.readouterr())
-
-    return run

@@ -1,8 +1,6 @@
-"""A small detector and a study of it, and the command line run in this process."""
+"""A small detector and a study of it."""
 
-import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -64,28 +62,3 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "small.yaml").write_text(SMALL)
     (tmp_path / "study.yaml").write_text(STUDY)
     return tmp_path
-
-
-class Answer(NamedTuple):
-    """What a command printed, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    """Run `detopt …` in this process, as the shell would."""
-    from detopt.cli import main
-
-    def run(*words: object) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["detopt", *map(str, words)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-        code = left.value.code
-        assert isinstance(code, (int, type(None)))
-        return Answer(code or 0, *capsys.readouterr())
-
-    return run

@@ -1,0 +1,110 @@
+"""Geometry and head together, on a study that takes seconds: what the run leaves, and that it repeats itself."""
+
+import json
+
+import numpy as np
+import pytest
+
+import detopt
+from detopt.search.problem import FEASIBLE
+
+STUDY = """\
+schema: 1
+name: joint
+detector: four.yaml
+source:
+  type: decay
+  hadron: D0
+  hadron_momentum: [3 GeV, 15 GeV]
+  momentum: [1 GeV, 8 GeV]
+  theta: [70 deg, 110 deg]
+  within: 9 mm
+mode: sampled
+head: {type: track, width: 8, layers: 1, batch: 256, warm_up: 200, steps_per_design: 2}
+variables:
+  L0.radius: {bounds: [15 mm, 50 mm]}
+  L3.radius: {bounds: [100 mm, 250 mm]}
+  L0.pitch.rphi: {bounds: [20 um, 100 um]}
+objectives:
+  origin: {type: discrimination}
+  pt: {type: resolution, of: pt, momentum: 2 GeV, weight: 0.2}
+constraints:
+  budget: {type: cost, max: 330 kEUR}
+  gap: {type: minimum_gap, min: 10 mm}
+cost: {sensor_area: 60 kEUR/m2, channel: 0.0001 EUR}
+search: {type: gradient, steps: 20, restarts: 0, events: 1024, learning_rate: 0.05}
+audit: {events: 32768, head_events: 32768, head_steps: 600, heads: 2}
+seed: 3
+"""
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, detector_text):
+    folder = tmp_path_factory.mktemp("joint")
+    (folder / "four.yaml").write_text(detector_text)
+    (folder / "joint.yaml").write_text(STUDY)
+    return detopt.load(folder / "joint.yaml")
+
+
+@pytest.fixture(scope="module")
+def run(study, tmp_path_factory):
+    return study.optimise(out=tmp_path_factory.mktemp("runs") / "first")
+
+
+def test_what_the_folder_holds(run):
+    names = {str(p.relative_to(run.folder)) for p in run.folder.rglob("*") if p.is_file()}
+    assert {"study.yaml", "detector.yaml", "detector_without_head.yaml", "history.parquet", "report.html"} <= names
+    assert {"checkpoint/state.npz", "heads/initial.npz", "heads/final.npz", "heads/without.npz"} <= names
+    with np.load(run.folder / "heads/final.npz") as weights:
+        assert len(weights.files) > 4
+        assert all(np.isfinite(weights[name]).all() for name in weights.files)
+    detopt.load(run.folder / "study.yaml")
+
+
+def test_every_design_is_audited(run):
+    result = run.result
+    for name in ("initial", "final", "without"):
+        score, inference = result[name], result["inference"]["designs"][name]
+        assert 0 < score["objectives"]["origin"]["value"] < 1
+        assert 0 < score["objectives"]["origin"]["error"] < 0.02
+        assert all(c["value"] <= FEASIBLE for c in score["constraints"].values()), (name, score["constraints"])
+        # What the audit says on its sample is what the score says on its events.
+        loss = inference["head"]["loss"]
+        spread = np.hypot(loss["error"], score["objectives"]["origin"]["error"])
+        assert abs(loss["value"] - score["objectives"]["origin"]["value"]) < 4 * spread
+        for baseline in inference["baselines"]:
+            assert loss["value"] < baseline["loss"]["value"]
+            difference = baseline["head_is_better_by"]
+            assert abs(inference["head"]["area"]["value"] - baseline["area"]["value"] - difference["value"]) < 1e-9
+            # The same muons: the difference is known better than either.
+            assert difference["error"] < np.hypot(inference["head"]["area"]["error"], baseline["area"]["error"])
+    json.dumps(result, allow_nan=False)
+
+
+def test_the_optimum_is_better(run):
+    """Three standard errors and more, at no more than the budget."""
+    first, last = (run.result[n]["objectives"]["origin"] for n in ("initial", "final"))
+    assert first["value"] - last["value"] > 3 * np.hypot(first["error"], last["error"])
+
+
+def test_history(run):
+    history = run.history
+    assert history.num_rows == 20
+    validated = history.column("validated").to_numpy(zero_copy_only=False)
+    assert np.isfinite(validated).sum() == 2
+    assert {"loss", "origin", "pt", "cost", "L0.radius"} <= set(history.column_names)
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_run(run, study, tmp_path):
+    again = study.optimise(out=tmp_path / "again")
+    assert again.history.equals(run.history)
+    assert (again.folder / "detector.yaml").read_text() == (run.folder / "detector.yaml").read_text()
+    assert again.result["final"] == run.result["final"]
+
+
+@pytest.mark.slow
+def test_evaluate_trains_a_head(run, study):
+    """The same design, the same keys: the same audit."""
+    score = study.evaluate(detector=str(run.folder / "detector.yaml"))
+    assert score == run.result["final"]
