@@ -41,7 +41,9 @@ class Hits(NamedTuple):
 class Tracks(NamedTuple):
     """Least-squares tracks."""
 
-    fitted: Deviation
+    fitted: Deviation  # from the reference, which a real fit would not know: for residuals only
+    kappa: Float[Array, "*batch"]  # 1/mm, as measured
+    cot_theta: Float[Array, "*batch"]  # as measured
     covariance: Float[Array, "*batch 5 5"]  # in mm, rad, 1/mm, mm, 1
     chi2: Float[Array, "*batch"]
     freedom: Float[Array, "*batch"]  # number of measured coordinates minus number of fitted parameters

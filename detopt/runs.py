@@ -99,6 +99,16 @@ class Run:
             raise RunError(f"{path} is missing: the run did not get that far")
         return path.read_text(encoding="utf-8")
 
+    def arrays(self, name: str) -> dict[str, Any]:
+        """Named arrays of the folder, such as "heads/final.npz"."""
+        import numpy as np
+
+        path = self.folder / name
+        if not path.is_file():
+            raise RunError(f"{path} is missing: the run has none, or did not get that far")
+        with np.load(path) as stored:
+            return dict(stored)
+
     def write_json(self, name: str, data: dict[str, Any]) -> None:
         """Write JSON; NaN is refused, since it is not JSON."""
         self.write_text(name, json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n")

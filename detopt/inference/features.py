@@ -50,9 +50,9 @@ def exposures(
     sigma_z0 = jnp.sqrt(safely(z_found, tracks.covariance[:, 3, 3]))
     d0 = safely(found, tracks.fitted.d0, 0.0) / sigma_d0
     z0 = safely(z_found, tracks.fitted.z0, 0.0) / sigma_z0
-    bent = found & (tracks.fitted.kappa != 0)
+    bent = found & (tracks.kappa != 0)
     # The fit of a stiff track may pass through kappa = 0.
-    kappa = jnp.abs(safely(bent, tracks.fitted.kappa)) + 1e-9
+    kappa = jnp.abs(safely(bent, tracks.kappa)) + 1e-9
     chi2 = safely(found, tracks.chi2, 0.0) / jnp.maximum(tracks.freedom, 1.0)
     columns = [
         jnp.log1p(d0**2),
@@ -61,7 +61,7 @@ def exposures(
         jnp.log(sigma_d0),
         jnp.log(sigma_z0),
         -jnp.log(kappa),
-        safely(z_found, tracks.fitted.cot_theta, 0.0),
+        safely(z_found, tracks.cot_theta, 0.0),
         jnp.log1p(chi2),
         z_found.astype(d0.dtype),
     ]

@@ -68,8 +68,11 @@ def fit_track(
     used = jnp.where(found, measured[0], 0) + jnp.where(z_found, measured[1], 0)
     k = len(parameters)
     fitted_number = jnp.where(z_found, k, jnp.where(found, k - 2, 0))
+    fitted = Deviation(*(s + c for s, c in zip(start, change, strict=True)))
     return Tracks(
-        fitted=Deviation(*(s + c for s, c in zip(start, change, strict=True))),
+        fitted=fitted,
+        kappa=path.kappa + fitted.kappa,
+        cot_theta=path.cot_theta + fitted.cot_theta,
         covariance=jnp.zeros((5, 5), one.dtype).at[np.ix_(parameters, parameters)].set(covariance),
         chi2=chi2,
         freedom=(used - fitted_number).astype(chi2.dtype),

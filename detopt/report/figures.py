@@ -125,7 +125,7 @@ def convergence(run: Any) -> Figure | None:
                 top.plot(step[mine], 100 * best[mine], color=AFTER, linewidth=0.9, alpha=0.6, drawstyle="steps-post")
         if seen.any():  # what is best is known where it is validated
             steps, overall = _running_best(step[seen], best[seen])
-            steps, overall = np.append(steps, step.max()), np.append(overall, overall[-1])
+            steps, overall = np.append(steps, 1.02 * step.max()), np.append(overall, overall[-1])
             top.plot(step[seen], 100 * validated[seen], **_VALIDATED, zorder=3, clip_on=False)
         else:
             small = {"markersize": 3, "alpha": 0.4, "zorder": 1.5, "rasterized": True}
@@ -166,10 +166,11 @@ def convergence(run: Any) -> Figure | None:
         if seen.any():
             _starts(panels, step, restart)
         for ax in panels:
-            ax.set_xlim(step.min(), max(step.max(), step.min() + 1))
+            end = max(step.max(), step.min() + 1)
+            ax.set_xlim(step.min(), end + (0.02 * (end - step.min()) if seen.any() else 0.0))
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         if seen.any():
-            entries = [("each step, on fresh events", _NOISE), ("on events that no step has seen", _VALIDATED),
+            entries = [("each step, on fresh events (noisy)", _NOISE), ("validated, on events that no step has seen", _VALIDATED),
                        ("best so far", {"color": AFTER, "linewidth": 3})]  # fmt: skip
             figure.entries(entries, 0.95)
             return figure

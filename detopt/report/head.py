@@ -63,8 +63,8 @@ def audit(result: dict[str, Any]) -> Markup | None:
         if math.isfinite(change) and error > 0:
             side = "lower" if change < 0 else "higher"
             clear = "" if abs(change) >= 2 * error else ", which may be chance"
-            said.append(f"Without it in the search it would be {values[2]}: "
-                        f"with it, it is {side} by {_times(change, error)}{clear}.")  # fmt: skip
+            said.append(f"The optimum without this loss has {values[2]}; "
+                        f"the optimum with it is {side} by {_times(change, error)}{clear}.")  # fmt: skip
     said.append(_budget(inference.get("budget") or {}))
     return tag("p", " ".join(said))
 
@@ -103,14 +103,16 @@ def _tracks(designs: dict[str, Any]) -> list[Markup]:
     how += (
         ". This is one of the heads; the score above is the mean of all, and counts a muon without a track as unknown."
     )
-    return [_summary(designs), *tables, tag("p", how, class_="soft")]
+    said = [s for s in [_summary(designs)] if s is not None]
+    return [*said, tag("div", *tables, class_="same"), tag("p", how, class_="soft")]
 
 
 def _summary(designs: dict[str, Any]) -> Markup | None:
     """The head against the best of the baselines, for the design that was found."""
-    which, design = next(((w, designs[w]) for w in ("final", "initial") if w in designs), ("", {}))
+    which = next((w for w in ("final", "initial") if w in designs), "")
+    design: dict[str, Any] = designs.get(which) or {}
     rivals = [b for b in design.get("baselines") or [] if math.isfinite(number((b.get("area") or {}).get("value")))]
-    best = max(rivals, key=lambda b: number(b["area"]["value"]), default={})
+    best: dict[str, Any] = max(rivals, key=lambda b: number(b["area"]["value"]), default={})
     more = best.get("head_is_better_by") or {}
     value, error = number(more.get("value")), number(more.get("error"))
     if not (math.isfinite(value) and error > 0):
@@ -118,9 +120,8 @@ def _summary(designs: dict[str, Any]) -> Markup | None:
     word = "more" if value > 0 else "less"
     where = "After the search" if which == "final" else "Before the search"
     text = f"{where}, the head knows {word} than the best baseline, the {best.get('name')}: "
-    text += (
-        f"the area under its ROC curve is {'larger' if value > 0 else 'smaller'} by {quantity(abs(value), '', error)}"
-    )
+    side = "larger" if value > 0 else "smaller"
+    text += f"the area under its ROC curve is {side} by {quantity(abs(value), '', error)}"
     return tag("p", f"{text} ({_times(value, error)}).")
 
 
@@ -177,9 +178,9 @@ def _draw_tracks(designs: dict[str, Any]) -> Figure | None:
     ax = figure.panel(0.95, 0.65, 4.4 if reliability else 5.0, 3.9)
     fewest = max((number(design.get("muons")) for design in designs.values()), default=math.nan)
     floor = 10 ** math.floor(math.log10(100 * 20 / fewest)) if fewest > 20 else 0.01  # some ten prompt muons
-    for which, judge, x, y in curves:
-        colour, width = (BEFORE, AFTER)[which == "final"], 2.6 if judge == 0 else 1.5
-        ax.plot(x, y, color=colour, linewidth=width, linestyle=_DASHES[judge % 4])
+    for which, place, x, y in curves:
+        colour, width = (BEFORE, AFTER)[which == "final"], 2.6 if place == 0 else 1.5
+        ax.plot(x, y, color=colour, linewidth=width, linestyle=_DASHES[place % 4])
     seen = [x[y > floor].min() for _, _, x, y in curves if (y > floor).any()]
     ax.set_xlim(min(10 * math.floor(min(seen, default=0.0) / 10), 90), 100)
     ax.set_ylim(floor, 100)

@@ -18,13 +18,15 @@ from detopt.detector.surfaces import as_arrays
 from detopt.inference.baseline import areas_under_curves, counted_fraction, cross_entropy, roc, significance_odds
 from detopt.inference.features import SIGNIFICANCES, Exposures
 from detopt.inference.networks import make_network, normalised
+from detopt.inference.stored import with_leaves
 from detopt.inference.training import calibrate, train
+from detopt.runs import Run, RunError
 from detopt.scoring.score import Score
 from detopt.simulation.streams import stream
 from detopt.study.evaluate import make_sampler, score_as_dict
-from detopt.study.studies import Study
+from detopt.study.studies import Study, load_study
 
-__all__ = ["Audited", "Auditor", "Pool"]
+__all__ = ["Audited", "Auditor", "Pool", "open_heads"]
 
 POOL_CHUNK, POOL_BLOCK = 2048, 8  # muons that are simulated at once, and how often in one call
 CALIBRATION = 65_536  # muons
@@ -97,6 +99,21 @@ class Auditor:
         errors = jnp.sqrt(jnp.mean(scores.errors, axis=0) ** 2 + spread)
         mean = jax.tree.map(lambda x: jnp.mean(x, axis=0), scores)
         return eqx.tree_at(lambda s: s.errors, mean, errors)
+
+
+def open_heads(run: Run, design: str = "final") -> Any:
+    """The heads that the audit of a run trained for one of its designs ("initial", "final", "without"), stacked.
+
+    Raises:
+        RunError: the run has no such heads.
+        BadInput: its study cannot be read.
+    """
+    arrays = run.arrays(f"heads/{design}.npz")
+    study = load_study(run.folder / "study.yaml")
+    if study.head is None:
+        raise RunError(f"{run.folder} has no head")
+    variables = len(study.space) if study.head.conditioned else 0
+    return with_leaves(make_network(study.head, variables, jax.random.key(0), jnp.float32), arrays)
 
 
 class Pool:

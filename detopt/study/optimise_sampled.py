@@ -19,6 +19,7 @@ from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
 from detopt.inference.networks import make_network, normalised
+from detopt.inference.stored import leaves
 from detopt.inference.training import train
 from detopt.runs import Run, new_run
 from detopt.search.joint import JointRound, JointSearcher, is_better
@@ -102,7 +103,7 @@ def optimise_sampled(
             audits["without"] = audit(designs["without"], "the optimum without the head")
     for name, audited in audits.items():
         if audited.networks is not None:
-            run.write_arrays(f"heads/{name}.npz", _leaves(audited.networks))
+            run.write_arrays(f"heads/{name}.npz", leaves(audited.networks))
     seconds = time.monotonic() - started
     result = describe(study, designs, {n: a.score for n, a in audits.items()}, search.steps, seconds, stopped)
     if study.head is not None:
@@ -279,13 +280,7 @@ class _JointSearch:
         )
         self.steps += steps
         self.folder.write_history({name: np.concatenate([r[name] for r in self.rows]) for name in self.rows[0]})
-        self.folder.write_arrays("checkpoint/state.npz", {**_leaves(round_.state), "start": np.array(start)})
+        self.folder.write_arrays("checkpoint/state.npz", {**leaves(round_.state), "start": np.array(start)})
         if self.progress is not None:
             total = study.search.steps * starts
             self.progress(Progress(self.steps, total, "joint", best if math.isfinite(best) else math.nan))
-
-
-def _leaves(tree: Any) -> dict[str, np.ndarray]:
-    """The arrays of a pytree by their path."""
-    listed = jax.tree_util.tree_flatten_with_path(eqx.filter(tree, eqx.is_array))[0]
-    return {jax.tree_util.keystr(path).lstrip("."): np.asarray(leaf) for path, leaf in listed}

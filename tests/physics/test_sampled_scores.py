@@ -126,10 +126,10 @@ def test_gradients(system):
     chosen = {"d0": 0, "pt": 3, "loss": 4}
     value = np.asarray(system.score(design, key).values)
     slopes = {name: system.slope(design, key, jnp.eye(5)[i]) for name, i in chosen.items()}
-    worst, nonzero = {}, {name: False for name in chosen}
+    worst, nonzero = {}, dict.fromkeys(chosen, False)
     for name, (lower, upper) in BOUNDS.items():
         here = get(design, name)
-        h = 1e-4 * float(here)
+        h = 1e-5 * float(here)
         low2, low, high, high2 = (
             np.asarray(system.score(put(design, name, here + k * h), key).values) for k in (-2, -1, 1, 2)
         )

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 import detopt
+from detopt.inference.stored import leaves
+from detopt.runs import RunError
 from detopt.search.problem import FEASIBLE
+from detopt.study.audit import open_heads
 
 STUDY = """\
 schema: 1
@@ -59,6 +62,16 @@ def test_what_the_folder_holds(run):
         assert len(weights.files) > 4
         assert all(np.isfinite(weights[name]).all() for name in weights.files)
     detopt.load(run.folder / "study.yaml")
+
+
+def test_heads_can_be_opened(run):
+    heads, stored = open_heads(run), run.arrays("heads/final.npz")
+    assert set(leaves(heads)) == set(stored)
+    assert heads.embed.layers[0].weight.shape == (2, 8, 9)  # heads, width, features
+    assert not np.array_equal(stored["embed.layers[0].weight"][0], stored["embed.layers[0].weight"][1])
+    assert np.array_equal(leaves(heads)["calibration"], stored["calibration"])
+    with pytest.raises(RunError, match="missing"):
+        open_heads(run, "nothing")
 
 
 def test_every_design_is_audited(run):

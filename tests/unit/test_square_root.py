@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from detopt.backend import jax, jnp
+from detopt.backend import jax
 from detopt.reconstruction.square_root import _filter, least_squares
 
 N, K = 5, 3  # surfaces, parameters
