@@ -170,7 +170,8 @@ def convergence(run: Any) -> Figure | None:
             ax.set_xlim(step.min(), end + (0.02 * (end - step.min()) if seen.any() else 0.0))
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         if seen.any():
-            entries = [("each step, on fresh events (noisy)", _NOISE), ("validated, on events that no step has seen", _VALIDATED),
+            entries = [("each step, on fresh events (noisy)", _NOISE),
+                       ("validated, on events that no step has seen", _VALIDATED),
                        ("best so far", {"color": AFTER, "linewidth": 3})]  # fmt: skip
             figure.entries(entries, 0.95)
             return figure

@@ -25,7 +25,8 @@ CAPTIONS: dict[
     "discrimination": (
         "Prompt muons that pass against displaced muons that pass, and the head's probabilities against what is found",
         "Left: what a cut lets pass; lower is better. Right: muons in ten groups of equal size by the probability of "
-        "being displaced that the head gives them. On the line, that probability can be taken at its word.",
+        "being displaced that the head gives them. On the line, that probability can be taken at its word; the lower "
+        "panel shows the difference, with its statistical error.",
     ),
     "fraction": (
         "Estimates of the displaced fraction against the truth, before and after",
@@ -35,7 +36,7 @@ CAPTIONS: dict[
 _DASHES = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (5, 1.5, 1, 1.5)))
 _WORDS = ("solid", "dashed", "dotted", "dash-dotted")
 _PLACE = 0.9  # of the displaced muons pass, in the table
-_SHOWN = 130  # exposures in the figure
+_SHOWN = 100  # exposures in the figure
 
 
 # -- in words ------------------------------------------------------------------------------------------------------------
@@ -111,7 +112,8 @@ def _summary(designs: dict[str, Any]) -> Markup | None:
     """The head against the best of the baselines, for the design that was found."""
     which = next((w for w in ("final", "initial") if w in designs), "")
     design: dict[str, Any] = designs.get(which) or {}
-    rivals = [b for b in design.get("baselines") or [] if math.isfinite(number((b.get("area") or {}).get("value")))]
+    baselines = list(_judges(design).values())[1:]
+    rivals = [b for b in baselines if math.isfinite(number((b.get("area") or {}).get("value")))]
     best: dict[str, Any] = max(rivals, key=lambda b: number(b["area"]["value"]), default={})
     more = best.get("head_is_better_by") or {}
     value, error = number(more.get("value")), number(more.get("error"))
@@ -119,7 +121,7 @@ def _summary(designs: dict[str, Any]) -> Markup | None:
         return None
     word = "more" if value > 0 else "less"
     where = "After the search" if which == "final" else "Before the search"
-    text = f"{where}, the head knows {word} than the best baseline, the {best.get('name')}: "
+    text = f"{where}, the head knows {word} than the best baseline, the {best.get('name') or 'baseline'}: "
     side = "larger" if value > 0 else "smaller"
     text += f"the area under its ROC curve is {side} by {quantity(abs(value), '', error)}"
     return tag("p", f"{text} ({_times(value, error)}).")
@@ -191,7 +193,7 @@ def _draw_tracks(designs: dict[str, Any]) -> Figure | None:
         top.plot([0, 100], [0, 100], color=FAINT, linewidth=1)
         below.axhline(0, color=FAINT, linewidth=1)
         for which, design in designs.items():
-            rows = design.get("reliability") or []
+            rows = [row for row in design.get("reliability") or [] if row]
             x, y, e = (100 * _array([row.get(key) for row in rows]) for key in ("predicted", "observed", "error"))
             style = _points(which)
             e = np.where(np.isfinite(e), e, 0.0)
@@ -220,7 +222,7 @@ def _draw_fractions(designs: dict[str, Any]) -> Figure | None:
             columns[which] = 100 * np.array([truth, *(v if len(v) == len(truth) else empty for v in listed.values())])
     if not columns:
         return None
-    figure = Drawing(1.2 + 4.9 * len(columns), 6.2)
+    figure = Drawing(0.3 + 5.05 * len(columns), 6.2)
     everything = np.concatenate([c[[0, 1, 3]].ravel() for c in columns.values()])
     low, high = np.nanmin(everything), np.nanmax(everything)
     margin = 0.05 * max(high - low, 1.0)
@@ -283,7 +285,7 @@ def _designs(result: dict[str, Any]) -> dict[str, Any]:
 
 def _judges(design: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The head and its baselines by name."""
-    baselines = {str(b.get("name")): b for b in design.get("baselines") or []}
+    baselines = {str(b.get("name") or "baseline"): b for b in design.get("baselines") or [] if b}
     return {"head": design.get("head") or {}, **baselines}
 
 

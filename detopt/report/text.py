@@ -39,7 +39,7 @@ def quantity(value: Any, symbol: str = "", error: Any = 0.0, digits: int = 4) ->
     if not math.isfinite(value):
         return MISSING
     if math.isfinite(error) and error > 0:
-        places = max(0, 1 - math.floor(math.log10(error / factor)))
+        places = max(0, 1 - math.floor(math.log10(float(f"{error / factor:.1e}"))))
         text = f"{value / factor:.{places}f} ± {error / factor:.{places}f}"
         text = f"({text})" if symbol else text
     else:

@@ -123,8 +123,10 @@ def _loss(study: Study, audited: Audited, reference: dict[str, float]) -> float:
     """The loss of the search, of audited values relative to the initial ones."""
     total = 0.0
     for name, term in study.objectives.items():
-        sign = 1 if term.goal == "minimise" else -1
-        total += sign * term.weight * math.log(audited.score["objectives"][name]["value"] / reference[name])
+        value = audited.score["objectives"][name]["value"]
+        if value is None or value <= 0:
+            return math.inf
+        total += (1 if term.goal == "minimise" else -1) * term.weight * math.log(value / reference[name])
     return total
 
 

@@ -11,7 +11,10 @@ from detopt.study.studies import load_study
 STEP = 1e-4  # of the unit box; two steps are combined, so that the error is of fourth order
 
 
-@pytest.mark.parametrize("path", shipped_files("studies"), ids=lambda path: path.stem)
+EXPECTED = [p for p in shipped_files("studies") if "mode: sampled" not in p.read_text()]
+
+
+@pytest.mark.parametrize("path", EXPECTED, ids=lambda path: path.stem)
 def test_gradients_of_shipped_studies(path):
     study = load_study(path)
     evaluate, space = make_evaluator(study), array_space(study)
