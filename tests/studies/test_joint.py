@@ -121,3 +121,32 @@ def test_evaluate_trains_a_head(run, study):
     """The same design, the same keys: the same audit."""
     score = study.evaluate(detector=str(run.folder / "detector.yaml"))
     assert score == run.result["final"]
+
+
+SET = [
+    ("within: 9 mm", "within: 9 mm\n  displaced: [0 %, 100 %]"),
+    (
+        "head: {type: track, width: 8, layers: 1, batch: 256,",
+        "head: {type: set, muons: 32, conditioned: true, batch: 2048,",
+    ),
+    ("origin: {type: discrimination}", "share: {type: fraction}"),
+    ("steps: 20, restarts: 0", "steps: 10, restarts: 1"),
+]
+
+
+@pytest.mark.slow
+def test_a_set_head_for_all_starts(tmp_path, detector_text):
+    """One head, told of the design, serves two starts; the audit trains others."""
+    text = STUDY
+    for old, new in SET:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    (tmp_path / "four.yaml").write_text(detector_text)
+    (tmp_path / "set.yaml").write_text(text)
+    run = detopt.load(tmp_path / "set.yaml").optimise(out=tmp_path / "run")
+    assert set(run.history.column("restart").to_pylist()) == {0, 1}
+    for name in ("initial", "final", "without"):
+        found = run.result["inference"]["designs"][name]
+        assert found["rms"]["head"]["value"] < found["rms"]["baseline"]["value"]
+        assert abs(found["pull_width"]["value"] - 1) < 0.05 + 4 * found["pull_width"]["error"]
+    assert open_heads(run).embed.layers[0].weight.shape == (2, 32, 9 + 3)
