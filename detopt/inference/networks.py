@@ -28,7 +28,8 @@ class Network(eqx.Module):
         """Features and design variables of each muon; 0 where there is no track."""
         repeated = jnp.broadcast_to(batch.condition[:, None], (*batch.seen.shape, batch.condition.shape[1]))
         joined = jnp.concatenate([batch.features, repeated], -1)
-        scaled = (joined - jax.lax.stop_gradient(self.shift)) * jax.lax.stop_gradient(self.scale)
+        shift, scale = jax.lax.stop_gradient((self.shift, self.scale))
+        scaled = (joined - shift[None, None, :]) * scale[None, None, :]
         return jnp.where(batch.seen[..., None], scaled, 0.0)
 
 
@@ -118,7 +119,7 @@ def normalised(network: Any, batch: Exposures) -> Any:
     weight = batch.seen[..., None].astype(batch.features.dtype)
     total = jnp.maximum(jnp.sum(weight), 1.0)
     mean = jnp.sum(batch.features * weight, axis=(0, 1)) / total
-    variance = jnp.sum((batch.features - mean) ** 2 * weight, axis=(0, 1)) / total
+    variance = jnp.sum((batch.features - mean[None, None, :]) ** 2 * weight, axis=(0, 1)) / total
     width = jnp.sqrt(variance)
     # A constant, up to rounding, is no information.
     scale = jnp.where(width > 1e-4 * (1 + jnp.abs(mean)), 1 / jnp.maximum(width, 1e-12), 0.0)

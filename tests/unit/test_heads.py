@@ -4,7 +4,6 @@ import math
 from functools import partial
 
 import numpy as np
-import pytest
 from scipy.special import expit
 
 from detopt.backend import jax, jnp
@@ -15,13 +14,6 @@ from detopt.inference.training import calibrate, train
 
 APART = 1.5  # distance of the two normal distributions, of width one
 compiled = partial(jax.jit, static_argnums=(2, 3))
-
-
-@pytest.fixture(autouse=True)
-def ranks():
-    """Heads promote ranks."""
-    with jax.numpy_rank_promotion("allow"):
-        yield
 
 
 def toy(seed, exposures, muons, limits):

@@ -28,13 +28,6 @@ SOURCE = Decay(
 )
 
 
-@pytest.fixture(autouse=True)
-def ranks():
-    """Heads promote ranks; all else here is written for one muon."""
-    with jax.numpy_rank_promotion("allow"):
-        yield
-
-
 @pytest.fixture(scope="module")
 def tracker(root):
     return detopt.load(root / "detectors/its2_like.yaml")
