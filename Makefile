@@ -16,10 +16,10 @@ demo: $(STAMP)  ## optimise a real silicon tracker (minutes)
 	$(BIN)/detopt optimise studies/its2_upgrade.yaml
 
 test: $(STAMP)  ## run the tests
-	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not benchmark"
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not benchmark"
 
 test-slow: $(STAMP)  ## run the long checks
-	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) -m slow
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m slow
 
 bench: $(STAMP)  ## measure what the README says about speed
 	$(TEST_ENV) $(BIN)/python -m pytest -m benchmark -s

@@ -11,6 +11,8 @@ from detopt.runs import RunError
 from detopt.search.problem import FEASIBLE
 from detopt.study.audit import open_heads
 
+pytestmark = pytest.mark.xdist_group("joint")  # what is compiled serves all tests of the file
+
 STUDY = """\
 schema: 1
 name: joint

@@ -12,6 +12,8 @@ from detopt.inference.heads import SetHead, TrackHead
 from detopt.inference.networks import make_network, normalised
 from detopt.inference.training import calibrate, train
 
+pytestmark = pytest.mark.xdist_group("heads")  # what is compiled serves all tests of the file
+
 APART = 1.5  # distance of the two normal distributions, of width one
 compiled = partial(jax.jit, static_argnums=(2, 3))
 
