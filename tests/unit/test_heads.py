@@ -4,6 +4,7 @@ import math
 from functools import partial
 
 import numpy as np
+import pytest
 from scipy.special import expit
 
 from detopt.backend import jax, jnp
