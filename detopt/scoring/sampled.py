@@ -146,6 +146,7 @@ class SampledEvaluator:
         kappa = jnp.ones_like(particles.momentum)
         if design.field is not None:
             kappa = reference(design.field.B, particles.momentum, particles.theta, self.source.charge).kappa
+            kappa = jnp.where(kappa == 0, 1.0, kappa)  # a field of zero measures no pT, and must not spoil the rest
         sine2 = jnp.sin(particles.theta) ** 2
         residual = residual.at[:, 2].divide(kappa).at[:, 4].multiply(sine2)
         counted = jnp.stack([tracks.found] * 3 + [tracks.z_found] * 2, -1)
