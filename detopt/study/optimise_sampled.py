@@ -141,17 +141,18 @@ def _without_head(study: Study) -> Study | None:
 
 
 def _expected_optimum(study: Study, deadline: float | None) -> np.ndarray | None:
-    evaluate, space = make_evaluator(study), array_space(study)
-    initial = jax.jit(evaluate)(as_arrays(study.detector), None, jax.random.key(study.seed))
-    problem = Problem(
-        lambda u: evaluate(space.place(u), None, None),
-        goals={n: t.goal for n, t in study.objectives.items()},
-        weights={n: t.weight for n, t in study.objectives.items()},
-        reference=np.asarray(initial.values),
-    )
+    """The best design of a study in expected mode; None where it has none."""
     try:
+        evaluate, space = make_evaluator(study), array_space(study)
+        initial = jax.jit(evaluate)(as_arrays(study.detector), None, jax.random.key(study.seed))
+        problem = Problem(
+            lambda u: evaluate(space.place(u), None, None),
+            goals={n: t.goal for n, t in study.objectives.items()},
+            weights={n: t.weight for n, t in study.objectives.items()},
+            reference=np.asarray(initial.values),
+        )
         return Search(study, evaluate, problem, None, None, deadline).run()[0]
-    except Infeasible:
+    except (BadInput, Infeasible):
         return None
 
 
