@@ -39,6 +39,42 @@ seed: 3
 """
 
 
+JOINT = """\
+schema: 1
+name: joint
+detector: four.yaml
+source:
+  type: decay
+  hadron: D0
+  hadron_momentum: [3 GeV, 15 GeV]
+  momentum: [1 GeV, 8 GeV]
+  theta: [70 deg, 110 deg]
+  within: 9 mm
+mode: sampled
+head: {type: track, width: 8, layers: 1, batch: 256, warm_up: 200, steps_per_design: 2}
+variables:
+  L0.radius: {bounds: [15 mm, 50 mm]}
+  L3.radius: {bounds: [100 mm, 250 mm]}
+  L0.pitch.rphi: {bounds: [20 um, 100 um]}
+objectives:
+  origin: {type: discrimination}
+  pt: {type: resolution, of: pt, momentum: 2 GeV, weight: 0.2}
+constraints:
+  budget: {type: cost, max: 330 kEUR}
+  gap: {type: minimum_gap, min: 10 mm}
+cost: {sensor_area: 60 kEUR/m2, channel: 0.0001 EUR}
+search: {type: gradient, steps: 20, restarts: 0, events: 1024, learning_rate: 0.05}
+audit: {events: 32768, head_events: 32768, head_steps: 1200, heads: 2}
+seed: 3
+"""
+
+
+@pytest.fixture(scope="session")
+def joint_text() -> str:
+    """A study in which geometry and head learn together."""
+    return JOINT
+
+
 @pytest.fixture(scope="session")
 def detector_text() -> str:
     """The detector's YAML."""

@@ -11,43 +11,15 @@ from detopt.runs import RunError
 from detopt.search.problem import FEASIBLE
 from detopt.study.audit import open_heads
 
-pytestmark = pytest.mark.xdist_group("joint")  # what is compiled serves all tests of the file
-
-STUDY = """\
-schema: 1
-name: joint
-detector: four.yaml
-source:
-  type: decay
-  hadron: D0
-  hadron_momentum: [3 GeV, 15 GeV]
-  momentum: [1 GeV, 8 GeV]
-  theta: [70 deg, 110 deg]
-  within: 9 mm
-mode: sampled
-head: {type: track, width: 8, layers: 1, batch: 256, warm_up: 200, steps_per_design: 2}
-variables:
-  L0.radius: {bounds: [15 mm, 50 mm]}
-  L3.radius: {bounds: [100 mm, 250 mm]}
-  L0.pitch.rphi: {bounds: [20 um, 100 um]}
-objectives:
-  origin: {type: discrimination}
-  pt: {type: resolution, of: pt, momentum: 2 GeV, weight: 0.2}
-constraints:
-  budget: {type: cost, max: 330 kEUR}
-  gap: {type: minimum_gap, min: 10 mm}
-cost: {sensor_area: 60 kEUR/m2, channel: 0.0001 EUR}
-search: {type: gradient, steps: 20, restarts: 0, events: 1024, learning_rate: 0.05}
-audit: {events: 32768, head_events: 32768, head_steps: 1200, heads: 2}
-seed: 3
-"""
+# The whole of it takes minutes; `tests/unit/test_joint_search.py` does the search on a toy.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("joint")]
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory, detector_text):
+def study(tmp_path_factory, detector_text, joint_text):
     folder = tmp_path_factory.mktemp("joint")
     (folder / "four.yaml").write_text(detector_text)
-    (folder / "joint.yaml").write_text(STUDY)
+    (folder / "joint.yaml").write_text(joint_text)
     return detopt.load(folder / "joint.yaml")
 
 
@@ -111,7 +83,6 @@ def test_history(run):
     assert {"loss", "origin", "pt", "cost", "L0.radius"} <= set(history.column_names)
 
 
-@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run(run, study, tmp_path):
     again = study.optimise(out=tmp_path / "again")
     assert again.history.equals(run.history)
@@ -119,7 +90,6 @@ def test_the_same_seed_gives_the_same_run(run, study, tmp_path):
     assert again.result["final"] == run.result["final"]
 
 
-@pytest.mark.slow
 def test_evaluate_trains_a_head(run, study):
     """The same design, the same keys: the same audit."""
     score = study.evaluate(detector=str(run.folder / "detector.yaml"))
@@ -137,10 +107,9 @@ SET = [
 ]
 
 
-@pytest.mark.slow
-def test_a_set_head_for_all_starts(tmp_path, detector_text):
+def test_a_set_head_for_all_starts(tmp_path, detector_text, joint_text):
     """One head, told of the design, serves two starts; the audit trains others."""
-    text = STUDY
+    text = joint_text
     for old, new in SET:
         assert text.count(old) == 1, old
         text = text.replace(old, new)

@@ -1,0 +1,100 @@
+"""The joint search on a toy without a detector: the design sets how far apart two kinds of muons look."""
+
+import equinox as eqx
+import numpy as np
+import pytest
+
+from detopt.backend import jax, jnp
+from detopt.inference.features import FEATURES, Exposures
+from detopt.inference.heads import TrackHead
+from detopt.inference.networks import make_network, normalised
+from detopt.inference.training import split, train
+from detopt.scoring.score import Score
+from detopt.search.joint import JointSearcher, is_better
+from detopt.search.problem import FEASIBLE, Problem
+
+HEAD = TrackHead(width=8, layers=1, batch=256, warm_up=300, steps_per_design=6, learning_rate=0.01, final=1.0)
+BUDGET = 1.2
+
+
+def muons(u, key, number):
+    """One number for each muon: displaced ones are shifted by 3 u0, and all are smeared by 1 + (u1 - 0.3)^2."""
+    first, second = jax.random.split(key)
+    displaced = jax.random.bernoulli(first, 0.5, (number, 1))
+    smear = 1 + (u[1] - 0.3) ** 2
+    x = jax.random.normal(second, (number, 1), u.dtype) * smear + 3 * u[0] * displaced.astype(u.dtype)
+    features = jnp.zeros((number, 1, len(FEATURES)), u.dtype).at[:, :, 0].set(x)
+    return Exposures(
+        features, jnp.ones((number, 1), bool), jnp.abs(features[:, :, :2]), displaced, jnp.zeros(number, u.dtype),
+        jnp.zeros((number, 0), u.dtype),
+    )  # fmt: skip
+
+
+def limits(u):
+    """u0 + u1 may cost so much; both are wanted large or near 0.3."""
+    return jnp.stack([(u[0] + u[1]) / BUDGET - 1])
+
+
+def score(u, head, key):
+    loss = jnp.mean(head.scores(muons(u, key, 1024))[0])
+    excess, one = limits(u), jnp.ones(1, u.dtype)
+    return Score(("origin",), loss[None], 0 * one, ("budget",), excess, 0 * excess, ("total",), (u[0] + u[1]) * one)
+
+
+@pytest.fixture(scope="module")
+def searched():
+    problem = Problem(score, {"origin": "minimise"}, {"origin": 1.0}, np.array([0.6]))
+    key = jax.random.key(1)
+    searcher = JointSearcher(
+        problem, limits, lambda u, head: problem(u, head, jax.random.key(99)), muons, HEAD, learning_rate=0.05, steps=60
+    )
+    start = jnp.array([0.4, 0.7])
+    pool = muons(start, key, 8192)
+    network = normalised(make_network(HEAD, 0, key, jnp.float64), pool)
+    network = eqx.filter_jit(lambda n, p, k: train(n, p, HEAD, HEAD.warm_up, k)[0])(network, pool, key)
+    return searcher, start, network, list(searcher.rounds(start, network, key))
+
+
+def separation(u):
+    return float(3 * u[0] / (1 + (u[1] - 0.3) ** 2))
+
+
+def test_it_finds_the_optimum_on_the_constraint(searched):
+    """The best that the budget allows is u = (1, 0.2)."""
+    _, start, _, rounds = searched
+    best, candidate = np.inf, None
+    for each in rounds:
+        if is_better(each.validated, best):
+            best, candidate = float(each.validated.loss), np.asarray(each.candidate)
+    assert float(limits(candidate)[0]) <= FEASIBLE
+    assert separation(candidate) > 0.98 * separation((1.0, 0.2)) > 1.5 * separation(start)
+
+
+def test_the_head_learns_on(searched):
+    """At the final design its loss is near that of a head trained there from scratch."""
+    searcher, _, network, rounds = searched
+    state, u = rounds[-1].state, rounds[-1].candidate
+    pool = muons(u, jax.random.key(5), 32768)
+    fresh = eqx.filter_jit(lambda n, p, k: train(n, p, HEAD, 600, k)[0])(network, pool, jax.random.key(6))
+    joint = searcher.network(state, split(network)[1])
+    test = muons(u, jax.random.key(7), 32768)
+    losses = [float(eqx.filter_jit(lambda n: n.training_loss(test))(n)) for n in (joint, fresh, network)]
+    assert losses[0] < 1.1 * losses[1]
+    assert losses[0] < 0.98 * losses[2]
+
+
+def test_steps_and_repetition(searched):
+    searcher, start, network, rounds = searched
+    assert int(rounds[-1].state.step) == searcher.steps
+    assert sum(len(each.u) for each in rounds) == searcher.steps
+    again = next(searcher.rounds(start, network, jax.random.key(1)))
+    assert np.array_equal(again.u, rounds[0].u)
+    assert float(again.validated.loss) == float(rounds[0].validated.loss)
+
+
+def test_a_point_outside_is_never_better(searched):
+    point = searched[3][-1].validated
+    assert is_better(point, np.inf)
+    assert not is_better(point, float(point.loss))
+    assert not is_better(point._replace(excess=point.excess + 1), np.inf)
+    assert not is_better(point._replace(loss=point.loss * np.nan), np.inf)
