@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# One XLA thread and one test process per core; a persistent compilation cache makes the second run quick.
+# One XLA thread and one test process per core, a file to each: its tests share what is compiled. A persistent compilation
+# cache makes the second run quick.
 TEST_ENV := JAX_PLATFORMS=cpu XLA_FLAGS="--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 WORKERS ?= auto
 
@@ -16,10 +17,10 @@ demo: $(STAMP)  ## optimise a real silicon tracker (minutes)
 	$(BIN)/detopt optimise studies/its2_upgrade.yaml
 
 test: $(STAMP)  ## run the tests
-	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not benchmark"
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not benchmark"
 
 test-slow: $(STAMP)  ## run the long checks
-	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m slow
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow
 
 bench: $(STAMP)  ## measure what the README says about speed
 	$(TEST_ENV) $(BIN)/python -m pytest -m benchmark -s

@@ -16,8 +16,6 @@ from detopt.simulation.physics import Physics
 from detopt.simulation.simulate import simulate
 from detopt.simulation.source import Decay
 
-pytestmark = pytest.mark.xdist_group("features")  # what is compiled serves all tests of the file
-
 MUONS = 4096
 
 

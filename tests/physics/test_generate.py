@@ -11,8 +11,6 @@ from detopt.backend import jax, jnp
 from detopt.simulation.generate import _perigee, generate
 from detopt.simulation.source import HADRONS, Decay, Gun
 
-pytestmark = pytest.mark.xdist_group("generate")  # what is compiled serves all tests of the file
-
 MUON = 0.1056583755
 SHAPE = (400, 100)
 LEAST = 1e-3  # p-values: a right distribution fails once in a thousand keys, and the keys are fixed

@@ -23,8 +23,6 @@ from detopt.scoring.terms import Discrimination, Efficiency, Resolution
 from detopt.simulation.physics import Physics
 from detopt.simulation.source import Decay
 
-pytestmark = pytest.mark.xdist_group("sampled_scores")  # what is compiled serves all tests of the file
-
 TRACKS = {
     "d0": Resolution(of="d0", momentum=1.0),
     "z0": Resolution(of="z0", momentum=1.0),

@@ -20,8 +20,6 @@ from detopt.simulation.physics import Physics
 from detopt.simulation.simulate import simulate
 from detopt.simulation.source import Decay
 
-pytestmark = pytest.mark.xdist_group("sampled_tracks")  # what is compiled serves all tests of the file
-
 MUONS, WITHIN = 16_384, 0.03
 compiled = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 PHYSICS = Physics()

@@ -8,8 +8,6 @@ import pytest
 import detopt
 from detopt.study.audit import Auditor
 
-pytestmark = pytest.mark.xdist_group("audit")  # what is compiled serves all tests of the file
-
 
 @pytest.fixture(scope="module")
 def audited(tmp_path_factory, detector_text, joint_text):

@@ -12,7 +12,7 @@ from detopt.search.problem import FEASIBLE
 from detopt.study.audit import open_heads
 
 # The whole of it takes minutes; `tests/unit/test_joint_search.py` does the search on a toy.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("joint")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import math
 from functools import partial
 
 import numpy as np
-import pytest
 from scipy.special import expit
 
 from detopt.backend import jax, jnp
@@ -12,8 +11,6 @@ from detopt.inference.features import FEATURES, Exposures
 from detopt.inference.heads import SetHead, TrackHead
 from detopt.inference.networks import make_network, normalised
 from detopt.inference.training import calibrate, train
-
-pytestmark = pytest.mark.xdist_group("heads")  # what is compiled serves all tests of the file
 
 APART = 1.5  # distance of the two normal distributions, of width one
 compiled = partial(jax.jit, static_argnums=(2, 3))

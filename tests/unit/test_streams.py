@@ -22,8 +22,6 @@ from detopt.simulation.simulate import simulate
 from detopt.simulation.source import Decay
 from detopt.simulation.streams import each, stream
 
-pytestmark = pytest.mark.xdist_group("streams")  # what is compiled serves all tests of the file
-
 COUNT = 200
 SOURCE = Decay(
     hadron="B0", hadron_momentum=(5.0, 20.0), momentum=(1.0, 10.0), theta=(1.0, 2.0), within=18.0, displaced=(0.1, 0.9)
