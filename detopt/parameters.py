@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-__all__ = ["Quantity", "Space", "Variable", "get", "put", "quantities", "quantity"]
+__all__ = ["Quantity", "Space", "Variable", "Whole", "get", "put", "quantities", "quantity", "whole"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +53,23 @@ def quantity(unit: str, *, doc: str, default: Any = _REQUIRED, **limits: Any) ->
     if default is _REQUIRED:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """The values that a count may take."""
+
+    least: int
+    most: int
+
+    def fault(self, value: int) -> str | None:
+        """What is wrong with a value, or None."""
+        return None if self.least <= value <= self.most else f"must be between {self.least} and {self.most}"
+
+
+def whole(default: int, *, least: int, most: int = 1_000_000_000) -> Any:
+    """Declare a count; see `Whole`."""
+    return dataclasses.field(default=default, metadata={"whole": Whole(least, most)})
 
 
 def quantities(cls: type) -> dict[str, Quantity]:

@@ -5,6 +5,7 @@ drives its cost. Lengths are full lengths unless a name says `half_`.
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -97,10 +98,20 @@ class _Sensor:
             return self.x_over_X0
         return self.thickness / material(self.material).X0 if self.material is not None else 0.0
 
+
+@dataclass(frozen=True, kw_only=True)
+class _SingleSensor(_Sensor, ABC):
+    """One surface with one readout."""
+
     @property
+    @abstractmethod
     def area(self) -> Any:
         """Sensitive area in mm2."""
-        raise NotImplementedError
+
+    @property
+    @abstractmethod
+    def strip_length(self) -> Any:
+        """Length in mm of a strip that is read out on the first axis only."""
 
     def readouts(self) -> tuple[Readout, ...]:
         """What there is to pay for; nothing where nothing is measured."""
@@ -113,11 +124,6 @@ class _Sensor:
             channels = self.area / (first * (self.strip_length if second is None else second))
         return (Readout(self.area, channels, self.radiation_thickness),)
 
-    @property
-    def strip_length(self) -> Any:
-        """Length in mm of a strip that is read out on the first axis only."""
-        raise NotImplementedError
-
     def _surface(self, kind: str, position: Any, low: Any, high: Any) -> Surface:
         return Surface(
             self.name, kind, position, low, high, self.radiation_thickness, self.hit_resolution, self.efficiency
@@ -125,7 +131,7 @@ class _Sensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BarrelLayer(_Sensor):
+class BarrelLayer(_SingleSensor):
     """A cylinder around the beam that measures r-phi and z."""
 
     axes = ("rphi", "z")
@@ -183,7 +189,7 @@ class BarrelStack(_Sensor):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Disk(_Sensor):
+class Disk(_SingleSensor):
     """An annulus across the beam that measures r-phi and r."""
 
     axes = ("rphi", "r")
@@ -209,7 +215,7 @@ class Disk(_Sensor):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plane(_Sensor):
+class Plane(_SingleSensor):
     """A rectangle across the beam, centred on it, that measures x and y."""
 
     axes = ("x", "y")

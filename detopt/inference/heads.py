@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from detopt.parameters import quantity
+from detopt.parameters import quantity, whole
 
 __all__ = ["HEADS", "SetHead", "TrackHead"]
 
@@ -16,14 +16,14 @@ class _Head:
     goes from `learning_rate` to `final` times that during the warm-up, and stays there.
     """
 
-    width: int = 32  # of the hidden layers
-    layers: int = 2  # hidden ones
+    width: int = whole(32, least=1, most=4096)  # of the hidden layers
+    layers: int = whole(2, least=1, most=16)  # hidden ones
     conditioned: bool = (
         False  # the design variables are inputs: one head for all designs, trained over the whole box first
     )
-    batch: int = 4096  # muons in a training step
-    warm_up: int = 800
-    steps_per_design: int = 4
+    batch: int = whole(4096, least=1)  # muons in a training step
+    warm_up: int = whole(800, least=0)
+    steps_per_design: int = whole(4, least=1)
     learning_rate: Any = quantity("", above=0, max=1, default=3e-3, doc="Adam's step at the start")
     final: Any = quantity("", above=0, max=1, default=0.1, doc="learning rate at the end of the warm-up, relative")
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -46,7 +46,7 @@ class SetHead(_Head):
     """Looks at an exposure of many muons, and estimates which fraction of them comes from decays, with its error."""
 
     objective: ClassVar[str] = "fraction"
-    muons: int = 100
+    muons: int = whole(100, least=2, most=100_000)
 
     @property
     def exposure(self) -> int:

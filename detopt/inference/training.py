@@ -62,15 +62,11 @@ def train(
 
     def step(carry: tuple[Any, Any], key: jax.Array) -> tuple[tuple[Any, Any], Array]:
         rows = jax.random.randint(key, (size,), 0, len(pool.fraction))
-        weights, state, loss = learn(optimiser, *_join(carry, rest), jax.tree.map(lambda x: x[rows], pool))
+        weights, state, loss = learn(optimiser, carry[0], rest, carry[1], jax.tree.map(lambda x: x[rows], pool))
         return (weights, state), loss
 
     (weights, _), losses = jax.lax.scan(step, (weights, optimiser.init(weights)), jax.random.split(key, steps))
     return eqx.combine(weights, rest), losses
-
-
-def _join(carry: tuple[Any, Any], rest: Any) -> tuple[Any, Any, Any]:
-    return carry[0], rest, carry[1]
 
 
 def calibrate(network: TrackNetwork | SetNetwork, pool: Exposures) -> Any:

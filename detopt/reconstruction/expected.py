@@ -10,9 +10,10 @@ from detopt.detector.detector import Detector
 from detopt.detector.surfaces import Surfaces, surfaces
 from detopt.reconstruction.least_squares import track_covariance
 from detopt.reconstruction.patterns import pattern_probability, probability_of_hits
-from detopt.simulation.helix import helix, is_transverse, reference
+from detopt.reconstruction.track_fit import fitted_parameters
+from detopt.simulation.helix import helix, is_transverse, particle_path
 from detopt.simulation.physics import Physics
-from detopt.simulation.scattering import beta, highland
+from detopt.simulation.scattering import highland, velocity
 
 __all__ = ["ExpectedTracks", "crossed_surfaces", "expected_tracks", "fewest_hits"]
 
@@ -56,7 +57,7 @@ def expected_tracks(
         min_hits: at least `fewest_hits(detector)`.
     """
     stacked = surfaces(detector)
-    fitted = np.array([0, 1, 3, 4] if detector.field is None else [0, 1, 2, 3, 4])
+    fitted = fitted_parameters(detector.field is not None)
     transverse = bool(np.all(is_transverse(particles[:, 1])))
 
     def one(particle: Float[Array, " 2"]) -> ExpectedTracks:
@@ -82,7 +83,7 @@ def _bending(
     detector: Detector, particle: Float[Array, " 2"], charge: int, physics: Physics
 ) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
     """Curvature, the curvature that the geometry is drawn with, and cot(theta)."""
-    kappa, cot_theta = reference(None if detector.field is None else detector.field.B, particle[0], particle[1], charge)
+    kappa, cot_theta = particle_path(detector, particle[0], particle[1], charge)
     return kappa, jnp.zeros_like(kappa) if physics.bending == "parabola" else kappa, cot_theta
 
 
@@ -100,8 +101,7 @@ def _expected_track(
     momentum, theta = particle
     kappa, bent, cot_theta = _bending(detector, particle, charge, physics)
     crossings = helix(stacked, bent, cot_theta)
-    velocity = beta(momentum) if physics.velocity == "true" else jnp.ones_like(momentum)
-    scattering = highland(stacked.x_over_X0 * crossings.obliquity, momentum, velocity) ** 2
+    scattering = highland(stacked.x_over_X0 * crossings.obliquity, momentum, velocity(momentum, physics)) ** 2
 
     measured = np.asarray(stacked.measured)
     hits = patterns[:, :, None] & measured[None] & crossings.crossed[None, :, None]  # (patterns, n, 2)

@@ -4,8 +4,8 @@ The unknowns are the parameters p where the track starts, and a kick t_j of unit
 measured on surface i is linear in p_i = p + sum of g_j t_j over the surfaces before. The square-root information filter
 (Bierman, Factorization Methods for Discrete Sequential Estimation, 1977, chapters V and VI) walks from the outside in with
 an upper triangular R such that R p = z to unit errors: a measurement is one more row, a kick one more unknown that is
-rotated away. Givens rotations only, nothing is subtracted: float32 keeps a track to 1e-4 of its resolution (a filter of the
-plain information loses 10 % at 1 GeV), and chi2 is a sum of squares.
+rotated away. Givens rotations only: where a filter of the information itself subtracts large numbers, nothing cancels here.
+float32 keeps a track to 1e-4 of its resolution, and chi2 is a sum of squares.
 
 Its derivative needs no reverse pass through the filter. At the minimum of F = chi2 / 2 over p and t the implicit function
 theorem gives all of it from F itself, the kicks that go with the solution and with each parameter being found by walking

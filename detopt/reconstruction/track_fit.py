@@ -7,7 +7,7 @@ from detopt.backend import jnp
 from detopt.detector.surfaces import Surfaces
 from detopt.events import Deviation, Hits, Tracks
 from detopt.reconstruction.square_root import least_squares
-from detopt.simulation.helix import Path, helix
+from detopt.simulation.helix import Crossings, Path
 from detopt.simulation.transport import deviations, outward_order
 
 __all__ = ["fit_track", "fitted_parameters"]
@@ -16,6 +16,7 @@ __all__ = ["fit_track", "fitted_parameters"]
 def fit_track(
     surfaces: Surfaces,
     path: Path,
+    crossings: Crossings,
     start: Deviation,
     hits: Hits,
     scattering: Float[Array, " n"],
@@ -30,6 +31,7 @@ def fit_track(
     Args:
         surfaces: n thin surfaces.
         path: the reference of the particle.
+        crossings: where the reference meets the surfaces.
         start: its true helix.
         hits: what was seen.
         scattering: variance in rad^2 of the projected scattering angle in each surface.
@@ -40,7 +42,6 @@ def fit_track(
         The track. Where it is not `found`, its numbers are finite and mean nothing; where only `z_found` fails, z0 and
         cot theta do.
     """
-    crossings = helix(surfaces, path.kappa, path.cot_theta)
     seen = hits.seen & crossings.crossed
     weight = jnp.where(seen[:, None], surfaces.weight, 0.0)
     measured = jnp.sum(weight > 0, axis=0)

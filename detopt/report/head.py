@@ -13,12 +13,8 @@ from detopt.report.markup import Markup, table, tag
 from detopt.report.style import AFTER, BEFORE, FAINT, PAPER, Drawing, log_ticks, plain, styled
 from detopt.report.text import DESIGNS, MISSING, count, difference, number, quantity
 
-__all__ = ["CAPTIONS", "TITLES", "audit", "comparison", "head"]
+__all__ = ["CAPTIONS", "audit", "comparison", "head"]
 
-TITLES = {  # of the objectives that a head works for
-    "discrimination": "loss of displaced against prompt muons (bits)",
-    "fraction": "error of the displaced fraction",
-}
 CAPTIONS: dict[
     str, tuple[str, str | None]
 ] = {  # what a reader who cannot see the figure is told, and what stands below it
@@ -45,10 +41,10 @@ _SHOWN = 100  # exposures in the figure
 def audit(result: dict[str, Any]) -> Markup | None:
     """By how many standard errors the head's loss improved, and how that was found out."""
     inference = result.get("inference") or {}
-    title = TITLES.get((inference.get("head") or {}).get("objective") or "")
     if not inference:
         return None
-    scores = [_titled(result.get(which), title) for which in DESIGNS]
+    name = (inference.get("head") or {}).get("name")
+    scores = [((result.get(which) or {}).get("objectives") or {}).get(name) or {} for which in DESIGNS]
     said = []
     if scores[0] and scores[1]:
         before, after, other = scores
@@ -280,18 +276,13 @@ def _objective(result: dict[str, Any]) -> str:
 def _designs(result: dict[str, Any]) -> dict[str, Any]:
     """The comparisons that there are, in order; none for an objective that this page does not know."""
     found = (result.get("inference") or {}).get("designs") or {}
-    return {which: found[which] for which in DESIGNS if found.get(which)} if _objective(result) in TITLES else {}
+    return {which: found[which] for which in DESIGNS if found.get(which)} if _objective(result) in CAPTIONS else {}
 
 
 def _judges(design: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The head and its baselines by name."""
     baselines = {str(b.get("name") or "baseline"): b for b in design.get("baselines") or [] if b}
     return {"head": design.get("head") or {}, **baselines}
-
-
-def _titled(score: dict[str, Any] | None, title: str | None) -> dict[str, Any]:
-    objectives = ((score or {}).get("objectives") or {}).values()
-    return next((o for o in objectives if title is not None and o.get("title") == title), {})
 
 
 def _budget(budget: dict[str, Any]) -> str:

@@ -18,12 +18,12 @@ from detopt.detector.detector import Detector
 from detopt.events import Particles, Tracks
 from detopt.inference.features import Exposures, exposures
 from detopt.parameters import Space
-from detopt.reconstruction.events import reconstruct
 from detopt.reconstruction.expected import ExpectedTracks, fewest_hits
+from detopt.reconstruction.reconstruct import reconstruct
 from detopt.scoring.evaluate import HeadLoss, View, score_terms
 from detopt.scoring.score import Score
 from detopt.simulation.generate import generate
-from detopt.simulation.helix import reference
+from detopt.simulation.helix import particle_path
 from detopt.simulation.physics import Physics
 from detopt.simulation.simulate import simulate
 from detopt.simulation.source import Decay, Gun
@@ -143,10 +143,8 @@ class SampledEvaluator:
             return jnp.mean(column.reshape(len(self.groups), self.chunk, *column.shape[1:]), axis=1)
 
         residual = jnp.stack([f - t for f, t in zip(tracks.fitted, particles.start, strict=True)], -1)
-        kappa = jnp.ones_like(particles.momentum)
-        if design.field is not None:
-            kappa = reference(design.field.B, particles.momentum, particles.theta, self.source.charge).kappa
-            kappa = jnp.where(kappa == 0, 1.0, kappa)  # a field of zero measures no pT, and must not spoil the rest
+        kappa = particle_path(design, particles.momentum, particles.theta, self.source.charge).kappa
+        kappa = jnp.where(kappa == 0, 1.0, kappa)  # without a field pT is not measured, and must not spoil the rest
         sine2 = jnp.sin(particles.theta) ** 2
         residual = residual.at[:, 2].divide(kappa).at[:, 4].multiply(sine2)
         counted = jnp.stack([tracks.found] * 3 + [tracks.z_found] * 2, -1)

@@ -41,23 +41,23 @@ def generate(
     keys = dict(zip(("angle", "momentum", "fraction", "decay", "displaced"), jax.random.split(key, 5), strict=True))
     low, high = source.theta if theta is None else (theta, theta)
     if low == high:
-        theta_ = jnp.full(shape, low, dtype)
+        angle = jnp.full(shape, low, dtype)
     else:
         u = jax.random.uniform(keys["angle"], shape, dtype)
-        theta_ = jnp.arccos(math.cos(low) + u * (math.cos(high) - math.cos(low)))
+        angle = jnp.arccos(math.cos(low) + u * (math.cos(high) - math.cos(low)))
     nothing = jnp.zeros(shape, dtype)
     if momentum is not None or not isinstance(source, Decay):
         low, high = source.momentum if momentum is None else (momentum, momentum)
         u = jax.random.uniform(keys["momentum"], shape, dtype) if low < high else nothing
         p = low * jnp.exp(u * math.log(high / low))
         prompt = Deviation(nothing, nothing, nothing, nothing, nothing)
-        return Particles(p, theta_, prompt, jnp.zeros(shape, bool)), jnp.zeros(shape[0], dtype)
+        return Particles(p, angle, prompt, jnp.zeros(shape, bool)), jnp.zeros(shape[0], dtype)
     low, high = source.displaced
     fraction = low + (high - low) * jax.random.uniform(keys["fraction"], shape[:1], dtype)
-    p, born = _decays(source, keys["decay"], theta_, B)
+    p, born = _decays(source, keys["decay"], angle, B)
     displaced = jax.random.uniform(keys["displaced"], shape, dtype) < fraction[:, None]
     start = Deviation(*(jnp.where(displaced, x, 0.0) for x in born))
-    return Particles(p, theta_, start, displaced), fraction
+    return Particles(p, angle, start, displaced), fraction
 
 
 def _decays(
@@ -72,8 +72,8 @@ def _decays(
     gamma = jnp.sqrt(1 + boost**2)
     rest_p = jnp.sqrt(rest**2 - MUON_MASS**2)
     low, high = (math.hypot(p, MUON_MASS) for p in source.momentum)
-    low_, high_ = jnp.maximum(gamma * rest - boost * rest_p, low), jnp.minimum(gamma * rest + boost * rest_p, high)
-    energy = low_ + u[2] * jnp.maximum(high_ - low_, 0.0)  # isotropic in the rest frame is flat in energy
+    least, most = jnp.maximum(gamma * rest - boost * rest_p, low), jnp.minimum(gamma * rest + boost * rest_p, high)
+    energy = least + u[2] * jnp.maximum(most - least, 0.0)  # isotropic in the rest frame is flat in energy
     p = jnp.sqrt(energy**2 - MUON_MASS**2)
     cosine = jnp.clip((energy - gamma * rest) / (boost * rest_p), -1.0, 1.0)
     # The hadron's direction, seen from the muon's.

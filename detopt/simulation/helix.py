@@ -15,9 +15,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from detopt.backend import jnp
+from detopt.detector.detector import Detector
 from detopt.detector.surfaces import Surfaces
 
-__all__ = ["PARAMETERS", "Crossings", "Path", "curvature", "helix", "is_transverse", "reference"]
+__all__ = ["PARAMETERS", "Crossings", "Path", "curvature", "helix", "is_transverse", "particle_path", "reference"]
 
 PARAMETERS = ("d0", "phi", "kappa", "z0", "cot_theta")
 
@@ -53,6 +54,13 @@ def reference(
     # Sines and cosines leave cot(90 deg) at 6e-17 instead of 0: a disk would be hit a light year away.
     cot_theta = jnp.where(is_transverse(theta), 0.0, jnp.cos(theta) / jnp.sin(theta))
     return Path(jnp.zeros_like(momentum) if B is None else charge * curvature(B, momentum, theta), cot_theta)
+
+
+def particle_path(
+    detector: Detector, momentum: Float[Array, "*batch"], theta: Float[Array, "*batch"], charge: int
+) -> Path:
+    """The reference of a particle in a detector's field."""
+    return reference(None if detector.field is None else detector.field.B, momentum, theta, charge)
 
 
 def is_transverse(theta: Any) -> Any:

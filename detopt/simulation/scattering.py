@@ -3,14 +3,20 @@
 from jaxtyping import Array, Float
 
 from detopt.backend import jnp
+from detopt.simulation.physics import Physics
 from detopt.simulation.source import MUON_MASS
 
-__all__ = ["beta", "highland"]
+__all__ = ["beta", "highland", "velocity"]
 
 
 def beta(momentum: Float[Array, ""], mass: float = MUON_MASS) -> Float[Array, ""]:
     """Velocity of a particle of the given momentum (GeV) and mass (GeV)."""
     return momentum / jnp.sqrt(momentum**2 + mass**2)
+
+
+def velocity(momentum: Float[Array, ""], physics: Physics) -> Float[Array, ""]:
+    """The muon's beta, or that of light where the study says so."""
+    return beta(momentum) if physics.velocity == "true" else jnp.ones_like(momentum)
 
 
 def highland(

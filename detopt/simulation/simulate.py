@@ -6,9 +6,9 @@ from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import Surfaces, surfaces
 from detopt.events import Deviation, Hits, Particles
-from detopt.simulation.helix import Path, reference
+from detopt.simulation.helix import particle_path
 from detopt.simulation.physics import Physics
-from detopt.simulation.scattering import beta
+from detopt.simulation.scattering import velocity
 from detopt.simulation.streams import each, stream
 from detopt.simulation.transport import transport
 
@@ -47,8 +47,7 @@ def simulate(
         p: Array, theta: Array, start: Deviation, kicks: Float[Array, "n 2"], noise: Float[Array, "n 2"], fires: Array
     ) -> Hits:
         path = particle_path(detector, p, theta, charge)
-        velocity = beta(p) if physics.velocity == "true" else jnp.ones_like(p)
-        crossed, moved = transport(stacked, path, start, p, velocity, kicks)
+        crossed, moved = transport(stacked, path, start, p, velocity(p, physics), kicks)
         return Hits(crossed & fires & measured, moved + noise)
 
     kicks, noise = jnp.swapaxes(scattering, 0, 1), jnp.swapaxes(noise, 0, 1)
@@ -59,8 +58,3 @@ def hit_resolution(stacked: Surfaces) -> Float[Array, "n 2"]:
     """Standard deviation of a hit in mm; 0 where nothing is measured."""
     present = jnp.asarray(stacked.measured)
     return jnp.where(present, 1 / jnp.sqrt(jnp.where(present, stacked.weight, 1.0)), 0.0)
-
-
-def particle_path(detector: Detector, momentum: Float[Array, ""], theta: Float[Array, ""], charge: int) -> Path:
-    """The reference helix of a particle."""
-    return reference(None if detector.field is None else detector.field.B, momentum, theta, charge)

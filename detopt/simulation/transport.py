@@ -119,7 +119,7 @@ def _passage(surface: Surface, path: Path, state: Deviation, disks: bool) -> Pas
     state = Deviation(*(jnp.where(reached, x, 0.0) for x in state))
     h, kappa, cot = -state.d0, path.kappa + state.kappa, path.cot_theta + state.cot_theta
     turn, arc, longer, sin_alpha = _at_radius(radius, path, state)
-    along_z = state.z0 + longer * cot + path_length(radius, path) * state.cot_theta
+    along_z = state.z0 + longer * cot + _path_length(radius, path) * state.cot_theta
     sine = path.kappa * radius0 / 2  # of the reference's alpha
     sine_step = h / radius + state.kappa * radius / 2 - kappa * h**2 / (2 * radius)
     azimuth, second, end = state.phi + turn, along_z, state.z0 + arc * cot
@@ -154,7 +154,7 @@ def _disk_radius(surface: Surface, path: Path, state: Deviation) -> tuple[Array,
     return radius0 + jnp.where(met, square / (root + radius0), 0.0), radius0, met
 
 
-def path_length(radius: Array, path: Path) -> Array:
+def _path_length(radius: Array, path: Path) -> Array:
     """Arc length of the reference up to a transverse radius."""
     return radius * _arcsine_ratio(path.kappa * radius / 2)
 

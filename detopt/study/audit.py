@@ -17,7 +17,7 @@ from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
 from detopt.inference.baseline import areas_under_curves, counted_fraction, cross_entropy, roc, significance_odds
 from detopt.inference.features import SIGNIFICANCES, Exposures
-from detopt.inference.networks import make_network, normalised
+from detopt.inference.networks import SetNetwork, TrackNetwork, make_network, normalised
 from detopt.inference.stored import with_leaves
 from detopt.inference.training import calibrate, train
 from detopt.runs import Run, RunError
@@ -133,6 +133,16 @@ class Pool:
         return jax.tree.map(lambda *each: jnp.concatenate(each), *drawn)
 
 
+@eqx.filter_jit
+def _log_odds(network: TrackNetwork, sample: Exposures) -> jax.Array:
+    return network.log_odds(sample)
+
+
+@eqx.filter_jit
+def _estimate(network: SetNetwork, sample: Exposures) -> tuple[jax.Array, jax.Array]:
+    return network.estimate(sample)
+
+
 def _compare_tracks(network: Any, sample: Exposures, known: Exposures, limits: tuple[float, float]) -> dict[str, Any]:
     """A head against impact-parameter significances, on the same muons: those that have a track."""
 
@@ -142,9 +152,7 @@ def _compare_tracks(network: Any, sample: Exposures, known: Exposures, limits: t
 
     significance, displaced = columns(sample)
     known_significance, known_displaced = columns(known)
-    odds = np.asarray(eqx.filter_jit(lambda n, s: n.log_odds(s))(network, sample))[np.asarray(sample.seen)].astype(
-        float
-    )
+    odds = np.asarray(_log_odds(network, sample))[np.asarray(sample.seen)].astype(float)
     baselines = []
     for i, name in enumerate(SIGNIFICANCES):
         one = significance[:, i]
@@ -185,7 +193,7 @@ def _compare_fractions(
     network: Any, sample: Exposures, known: Exposures, limits: tuple[float, float]
 ) -> dict[str, Any]:
     """A head against counting muons beyond a cut on their significance."""
-    mean, sigma = (np.asarray(x, float) for x in eqx.filter_jit(lambda n, s: n.estimate(s))(network, sample))
+    mean, sigma = (np.asarray(x, float) for x in _estimate(network, sample))
     truth = np.asarray(sample.fraction, float)
     calibration = np.asarray(known.significance, float)[..., 1], np.asarray(known.displaced)
     counted = counted_fraction(calibration, np.asarray(sample.significance, float)[..., 1], limits)

@@ -20,6 +20,7 @@ from detopt.detector.surfaces import as_arrays
 from detopt.parameters import get
 from detopt.runs import Run, new_run
 from detopt.scoring.evaluate import Evaluator
+from detopt.scoring.score import Score
 from detopt.search.gradient import LBFGS_PENALTY, LBFGS_ROUNDS, GradientSearcher, State, Visit
 from detopt.search.problem import FEASIBLE, Problem, random_starts
 from detopt.study.detectors import open_detector
@@ -32,7 +33,7 @@ from detopt.study.studies import Study
 from detopt.study.tidy import tidier
 from detopt.study.write import detector_with, inline_detector, resolved_study
 
-__all__ = ["Infeasible", "Progress", "Search", "describe", "manifest", "optimise_study", "write_inputs"]
+__all__ = ["Infeasible", "Progress", "Search", "describe", "make_problem", "manifest", "optimise_study", "write_inputs"]
 
 CURVE_MOMENTA = np.geomspace(0.2, 200, 40)
 AT_BOUND = 1e-3  # of the range
@@ -103,12 +104,7 @@ def optimise_study(
 
     run = new_run(study.name, manifest(study, command), out)
     detector_text = write_inputs(run, study)
-    problem = Problem(
-        lambda u: evaluate(space.place(u), None, key),
-        goals={n: t.goal for n, t in study.objectives.items()},
-        weights={n: t.weight for n, t in study.objectives.items()},
-        reference=np.asarray(initial.values),
-    )
+    problem = make_problem(study, lambda u: evaluate(space.place(u), None, key), initial.values)
     search = Search(study, evaluate, problem, run, progress, None if time_limit is None else started + time_limit)
     best, stopped = search.run()
 
@@ -126,6 +122,16 @@ def optimise_study(
 
     write_report(run)
     return run
+
+
+def make_problem(study: Study, score: Callable[..., Score], reference: Any) -> Problem:
+    """What a search of the study works on; losses are relative to the reference's values of the objectives."""
+    return Problem(
+        score,
+        goals={n: t.goal for n, t in study.objectives.items()},
+        weights={n: t.weight for n, t in study.objectives.items()},
+        reference=np.asarray(reference),
+    )
 
 
 class Search:

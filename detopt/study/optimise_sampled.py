@@ -23,14 +23,14 @@ from detopt.inference.stored import leaves
 from detopt.inference.training import train
 from detopt.runs import Run, new_run
 from detopt.search.joint import JointRound, JointSearcher, is_better
-from detopt.search.problem import FEASIBLE, Problem, random_starts
+from detopt.search.problem import FEASIBLE, random_starts
 from detopt.simulation.streams import stream
-from detopt.study.audit import Audited, Auditor, Pool
+from detopt.study.audit import Auditor, Pool
 from detopt.study.detectors import open_detector
 from detopt.study.edges import check_sampled_bounds
 from detopt.study.evaluate import array_space, make_evaluator, make_sampler
 from detopt.study.faults import BadInput, Fault
-from detopt.study.optimise import Infeasible, Progress, Search, describe, manifest, write_inputs
+from detopt.study.optimise import Infeasible, Progress, Search, describe, make_problem, manifest, write_inputs
 from detopt.study.placement import radius_groups
 from detopt.study.studies import Study
 from detopt.study.write import detector_with
@@ -86,15 +86,16 @@ def optimise_sampled(
     if best is not None:
         designs["final"] = written(best, "detector.yaml", "Optimised")
         audits["final"] = audit(designs["final"], "the optimum")
-        gain = _loss(study, audits["final"], values)
-        if gain > 0 and search.starts_feasible:
-            stopped += f"; the audit found its best design worse than the initial one (by {gain:.2g}), which is kept"
+        found = audits["final"].score["objectives"].values()
+        loss = float(search.problem.loss(jnp.array([math.nan if e["value"] is None else e["value"] for e in found])))
+        if not loss <= 0 and search.starts_feasible:
+            stopped += f"; the audit found its best design worse than the initial one (by {loss:.2g}), which is kept"
             best = None
     if best is None:
         if not search.starts_feasible:
             raise Infeasible("no design that meets all constraints was found: loosen these, or widen the bounds")
         designs["final"] = written(start, "detector.yaml", "Kept")
-        audits["final"] = replace(initial)
+        audits["final"] = initial
     if (others := _without_head(study)) is not None:
         tell("searching without the head's loss")
         u = _expected_optimum(others, time_limit and started + time_limit)
@@ -108,7 +109,7 @@ def optimise_sampled(
     result = describe(study, designs, {n: a.score for n, a in audits.items()}, search.steps, seconds, stopped)
     if study.head is not None:
         result["inference"] = {
-            "head": {"type": type(study.head).__name__, "objective": study.head.objective},
+            "head": {"objective": study.head.objective, "name": next(iter(_of_head(study)))},
             "budget": vars(study.audit),
             "designs": {name: a.inference for name, a in audits.items()},
         }
@@ -119,20 +120,14 @@ def optimise_sampled(
     return run
 
 
-def _loss(study: Study, audited: Audited, reference: dict[str, float]) -> float:
-    """The loss of the search, of audited values relative to the initial ones."""
-    total = 0.0
-    for name, term in study.objectives.items():
-        value = audited.score["objectives"][name]["value"]
-        if value is None or value <= 0:
-            return math.inf
-        total += (1 if term.goal == "minimise" else -1) * term.weight * math.log(value / reference[name])
-    return total
+def _of_head(study: Study) -> list[str]:
+    """Names of the objectives that the head works for."""
+    return [n for n, t in study.objectives.items() if hasattr(t, "needs_head")]
 
 
 def _without_head(study: Study) -> Study | None:
     """The study without what its head is asked for, in expected mode; None where nothing is left that it can do."""
-    rest = {n: t for n, t in study.objectives.items() if not hasattr(t, "needs_head")}
+    rest = {n: t for n, t in study.objectives.items() if n not in _of_head(study)}
     if study.head is None or not any(t.weight > 0 for t in rest.values()):
         return None
     if any(hasattr(t, "momentum") and t.momentum is None for t in rest.values()):
@@ -145,12 +140,7 @@ def _expected_optimum(study: Study, deadline: float | None) -> np.ndarray | None
     try:
         evaluate, space = make_evaluator(study), array_space(study)
         initial = jax.jit(evaluate)(as_arrays(study.detector), None, jax.random.key(study.seed))
-        problem = Problem(
-            lambda u: evaluate(space.place(u), None, None),
-            goals={n: t.goal for n, t in study.objectives.items()},
-            weights={n: t.weight for n, t in study.objectives.items()},
-            reference=np.asarray(initial.values),
-        )
+        problem = make_problem(study, lambda u: evaluate(space.place(u), None, None), initial.values)
         return Search(study, evaluate, problem, None, None, deadline).run()[0]
     except (BadInput, Infeasible):
         return None
@@ -172,18 +162,11 @@ class _JointSearch:
         self.study, self.space, self.sampler, self.folder = study, space, sampler, run
         self.progress, self.deadline = progress, deadline
         self.key = stream(jax.random.key(study.seed), "search")
-        self.problem = Problem(
-            lambda u, head, key: sampler(space.place(u), head, key),
-            goals={n: t.goal for n, t in study.objectives.items()},
-            weights={n: t.weight for n, t in study.objectives.items()},
-            reference=np.array([reference[n] for n in study.objectives]),
-        )
         judge = make_sampler(study, VALIDATION * study.search.events)
-        judged = Problem(
-            lambda u, head, key: judge(space.place(u), head, key),
-            goals={n: t.goal for n, t in study.objectives.items()},
-            weights={n: t.weight for n, t in study.objectives.items()},
-            reference=np.array([reference[n] for n in study.objectives]),
+        values = [reference[n] for n in study.objectives]
+        self.problem, judged = (
+            make_problem(study, lambda u, head, key, evaluate=e: evaluate(space.place(u), head, key), values)
+            for e in (sampler, judge)
         )
         validation = stream(self.key, "validation")
         self.searcher = JointSearcher(

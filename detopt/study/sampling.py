@@ -1,9 +1,11 @@
 """Rules about events: what sampled mode, decays and heads need of each other. Floats only, no JAX."""
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from detopt.simulation.source import Decay
+from detopt.inference.heads import HEADS
+from detopt.simulation.source import MUON_MASS, Decay
 
 if TYPE_CHECKING:
     from detopt.study.studies import Study
@@ -47,13 +49,12 @@ def check_sampling(study: "Study", fault: Callable[..., None], notes: list[str])
 
 
 def _check_head(study: "Study", fault: Callable[..., None]) -> None:
-    asked = {n: t.needs_head for n, t in study.objectives.items() if hasattr(t, "needs_head")}
-    for name, needed in asked.items():
-        kind = study.document.data["objectives"][name]
-        kind = kind.get("type", "it") if isinstance(kind, dict) else "it"
+    asked = {n: t for n, t in study.objectives.items() if hasattr(t, "needs_head")}
+    for name, term in asked.items():
+        kind, needed = type(term).__name__.lower(), term.needs_head
         if study.head is None:
             fault(("objectives", name), f"{kind} needs a head: head: {{type: {needed}}}")
-        elif study.head.objective != kind and isinstance(kind, str) and kind in ("discrimination", "fraction"):
+        elif not isinstance(study.head, HEADS[needed]):
             fault(("objectives", name), f"{kind} needs a head of type {needed}")
         if study.mode == "expected":
             fault(("mode",), f"{name} is the loss of a head, which needs events: mode: sampled")
@@ -77,7 +78,7 @@ def _check_decay(study: "Study", source: Decay, fault: Callable[..., None]) -> N
     place: tuple[Any, ...] = ("source",)
     for p in source.hadron_momentum:
         low, high = source.muon_energies(p)
-        least, most = ((m**2 + 0.1056583755**2) ** 0.5 for m in source.momentum)
+        least, most = (math.hypot(m, MUON_MASS) for m in source.momentum)
         if least > high or most < low:
             fault(
                 (*place, "momentum"),

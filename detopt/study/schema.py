@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo, create_model
 from pydantic_core import PydanticCustomError
 
-from detopt.parameters import Quantity, quantities
+from detopt.parameters import Quantity, Whole, quantities
 from detopt.scoring.terms import UNITS
 from detopt.study.document import Document, Place
 from detopt.units import UnitError, parse_quantity, split_quantity
@@ -131,11 +131,13 @@ def _text(value: Any) -> str:
     return value
 
 
-def _integer(value: Any) -> int:
+def _integer(value: Any, declared: Whole | None = None) -> int:
     if isinstance(value, dict) and "choices" in value:
         raise _refuse("choices are discrete: no search of this version moves them", "choices")
     if not isinstance(value, str) or not re.fullmatch(r"[+-]?(0|[1-9][0-9]{0,17})", value):
         raise _refuse(f"expected a whole number, got {_kind(value)}")
+    if declared is not None and (fault := declared.fault(int(value))):
+        raise _refuse(f"{fault}, got {value}")
     return int(value)
 
 
@@ -195,6 +197,8 @@ def model(cls: type) -> type[BaseModel]:
             )
         elif typing.get_origin(hints[field.name]) is Literal:
             check = functools.partial(_one_of, options=typing.get_args(hints[field.name]))
+        elif "whole" in field.metadata:
+            check = functools.partial(_integer, declared=field.metadata["whole"])
         elif field.name == "material":
             check = _material
         else:

@@ -9,7 +9,7 @@ import detopt
 from detopt.backend import jax, jnp
 from detopt.detector.surfaces import as_arrays
 from detopt.inference.features import FEATURES, exposures
-from detopt.reconstruction.events import reconstruct
+from detopt.reconstruction.reconstruct import reconstruct
 from detopt.simulation.generate import generate
 from detopt.simulation.helix import curvature
 from detopt.simulation.physics import Physics

@@ -14,7 +14,7 @@ import detopt
 from detopt.backend import jax, jnp
 from detopt.detector.surfaces import as_arrays
 from detopt.events import Deviation, Particles
-from detopt.reconstruction.events import reconstruct
+from detopt.reconstruction.reconstruct import reconstruct
 from detopt.simulation.generate import generate
 from detopt.simulation.physics import Physics
 from detopt.simulation.simulate import simulate

@@ -76,7 +76,7 @@ def sampled_result(objective: str | None) -> dict[str, Any]:
         row["without"] = 0.5 * (row["initial"] + row["upper"])
     compare = tracks if objective == "discrimination" else fractions
     result["inference"] = {
-        "head": {"type": "TrackHead", "objective": objective},
+        "head": {"objective": objective, "name": "origin"},
         "budget": dict(BUDGET),
         "designs": {which: compare(scale) for which, scale in DESIGNS.items()},
     }

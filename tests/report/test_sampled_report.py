@@ -12,9 +12,8 @@ import pytest
 
 from detopt.report import write_report
 from detopt.report.figures import FIGURES, convergence, layout_without, resolution, variables
-from detopt.report.head import TITLES, audit, comparison, head
+from detopt.report.head import audit, comparison, head
 from detopt.report.text import DESIGNS, quantity, sigmas
-from detopt.scoring.terms import Discrimination, Fraction
 
 from .sample_run import history, sample_result, stand_in
 from .sampled_run import fractions, joint_history, sampled_result, tracks
@@ -86,11 +85,6 @@ def test_axes_have_units(kind: str, name: str, tmp_path: Path) -> None:
     labels = [axis.get_label_text() for ax in figure.axes for axis in (ax.xaxis, ax.yaxis) if axis.get_label_text()]
     assert len(labels) >= 4 - (name == "convergence")
     assert all(re.search(r"\[[^]]+\]$", label) for label in labels), labels
-
-
-def test_titles_are_those_of_the_objectives() -> None:
-    assert TITLES["discrimination"] == Discrimination.title
-    assert TITLES["fraction"] == Fraction.title
 
 
 @pytest.mark.usefixtures("few")

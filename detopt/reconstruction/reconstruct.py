@@ -1,16 +1,15 @@
-"""Particles to tracks: simulation and fit of many particles in one call."""
+"""Hits of many particles to their tracks."""
 
 from jaxtyping import Array
 
-from detopt.backend import jax, jnp
+from detopt.backend import jax
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import surfaces
 from detopt.events import Deviation, Hits, Particles, Tracks
 from detopt.reconstruction.track_fit import fit_track, fitted_parameters
-from detopt.simulation.helix import helix
+from detopt.simulation.helix import helix, particle_path
 from detopt.simulation.physics import Physics
-from detopt.simulation.scattering import beta, highland
-from detopt.simulation.simulate import particle_path
+from detopt.simulation.scattering import highland, velocity
 
 __all__ = ["reconstruct"]
 
@@ -23,9 +22,8 @@ def reconstruct(
 
     def one(p: Array, theta: Array, start: Deviation, hits: Hits) -> Tracks:
         path = particle_path(detector, p, theta, charge)
-        velocity = beta(p) if physics.velocity == "true" else jnp.ones_like(p)
-        obliquity = helix(stacked, path.kappa, path.cot_theta).obliquity
-        scattering = highland(stacked.x_over_X0 * obliquity, p, velocity) ** 2
-        return fit_track(stacked, path, start, hits, scattering, fitted, min_hits)
+        crossings = helix(stacked, path.kappa, path.cot_theta)
+        scattering = highland(stacked.x_over_X0 * crossings.obliquity, p, velocity(p, physics)) ** 2
+        return fit_track(stacked, path, crossings, start, hits, scattering, fitted, min_hits)
 
     return jax.vmap(one)(particles.momentum, particles.theta, particles.start, hits)

@@ -1,0 +1,44 @@
+"""What a study may say of its search, its audit and its tracks. Declarations only."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from detopt.parameters import quantity, whole
+
+__all__ = ["SEARCHES", "Audit", "GradientSearch", "Tracking"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientSearch:
+    """Settings of the gradient search."""
+
+    steps: int = whole(300, least=1, most=1_000_000)  # Adam steps of each start; as many of L-BFGS at most follow
+    restarts: int = whole(
+        4, least=0, most=1_000_000
+    )  # starts beside the initial design, drawn at random over the bounds
+    learning_rate: Any = quantity("", above=0, max=1, default=0.02, doc="Adam's step in units of a variable's range")
+    placement: Literal["free", "grid"] = "free"  # grid: one more start, from optimal weights on a grid of radii
+    events: int = whole(8192, least=1)  # sampled: muons a step, for each momentum and angle that a term asks for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """How the result is scored again, on events that the search has not seen; `expected` scores are exact and need none.
+
+    Heads are trained from scratch for each design that is audited.
+    """
+
+    events: int = whole(200_000, least=1)  # muons, for each momentum and angle that a term asks for
+    head_events: int = whole(262_144, least=1024)  # muons that a head is trained on
+    head_steps: int = whole(4000, least=1, most=1_000_000)  # batches of these
+    heads: int = whole(3, least=2, most=64)  # heads that are trained; their spread is part of the error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracking:
+    """What makes a track."""
+
+    min_hits: int = 0  # 0: one more than the fit needs
+
+
+SEARCHES: dict[str, type] = {"gradient": GradientSearch}
