@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from texts import changed
 
 DETECTOR = """\
 schema: 1
@@ -51,7 +52,7 @@ source:
   theta: [70 deg, 110 deg]
   within: 9 mm
 mode: sampled
-head: {type: track, width: 8, layers: 1, batch: 256, warm_up: 200, steps_per_design: 2}
+head: {type: track, width: 16, layers: 2, batch: 512, warm_up: 500, steps_per_design: 2, learning_rate: 0.01}
 variables:
   L0.radius: {bounds: [15 mm, 50 mm]}
   L3.radius: {bounds: [100 mm, 250 mm]}
@@ -64,7 +65,7 @@ constraints:
   gap: {type: minimum_gap, min: 10 mm}
 cost: {sensor_area: 60 kEUR/m2, channel: 0.0001 EUR}
 search: {type: gradient, steps: 20, restarts: 0, events: 1024, learning_rate: 0.05}
-audit: {events: 32768, head_events: 32768, head_steps: 1200, heads: 2}
+audit: {events: 32768, head_events: 65536, head_steps: 3000, heads: 2}
 seed: 3
 """
 
@@ -92,12 +93,8 @@ def write_small():
     """Write four.yaml and study.yaml into a folder; returns the study's path."""
 
     def write(folder: Path, *changes: tuple[str, str]) -> Path:
-        study = STUDY
-        for old, new in changes:
-            assert study.count(old) == 1, old
-            study = study.replace(old, new)
         (folder / "four.yaml").write_text(DETECTOR)
-        (folder / "study.yaml").write_text(study)
+        (folder / "study.yaml").write_text(changed(STUDY, changes))
         return folder / "study.yaml"
 
     return write

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from texts import changed
 
 import detopt
 from detopt.inference.stored import leaves
@@ -41,7 +42,7 @@ def test_what_the_folder_holds(run):
 def test_heads_can_be_opened(run):
     heads, stored = open_heads(run), run.arrays("heads/final.npz")
     assert set(leaves(heads)) == set(stored)
-    assert heads.embed.layers[0].weight.shape == (2, 8, 9)  # heads, width, features
+    assert heads.embed.layers[0].weight.shape == (2, 16, 9)  # heads, width, features
     assert not np.array_equal(stored["embed.layers[0].weight"][0], stored["embed.layers[0].weight"][1])
     assert np.array_equal(leaves(heads)["calibration"], stored["calibration"])
     with pytest.raises(RunError, match="missing"):
@@ -60,8 +61,7 @@ def test_every_design_is_audited(run):
         spread = np.hypot(loss["error"], score["objectives"]["origin"]["error"])
         assert abs(loss["value"] - score["objectives"]["origin"]["value"]) < 4 * spread
         for baseline in inference["baselines"]:
-            # This head is small, and trained for seconds.
-            assert loss["value"] < 1.05 * baseline["loss"]["value"]
+            assert loss["value"] < baseline["loss"]["value"]
             difference = baseline["head_is_better_by"]
             assert abs(inference["head"]["area"]["value"] - baseline["area"]["value"] - difference["value"]) < 1e-9
             # The same muons: the difference is known better than either.
@@ -99,8 +99,8 @@ def test_evaluate_trains_a_head(run, study):
 SET = [
     ("within: 9 mm", "within: 9 mm\n  displaced: [0 %, 100 %]"),
     (
-        "head: {type: track, width: 8, layers: 1, batch: 256,",
-        "head: {type: set, muons: 32, conditioned: true, batch: 2048,",
+        "head: {type: track, width: 16, layers: 2, batch: 512,",
+        "head: {type: set, muons: 32, conditioned: true, batch: 4096,",
     ),
     ("origin: {type: discrimination}", "share: {type: fraction}"),
     ("steps: 20, restarts: 0", "steps: 10, restarts: 1"),
@@ -109,12 +109,8 @@ SET = [
 
 def test_a_set_head_for_all_starts(tmp_path, detector_text, joint_text):
     """One head, told of the design, serves two starts; the audit trains others."""
-    text = joint_text
-    for old, new in SET:
-        assert text.count(old) == 1, old
-        text = text.replace(old, new)
     (tmp_path / "four.yaml").write_text(detector_text)
-    (tmp_path / "set.yaml").write_text(text)
+    (tmp_path / "set.yaml").write_text(changed(joint_text, SET))
     run = detopt.load(tmp_path / "set.yaml").optimise(out=tmp_path / "run")
     assert set(run.history.column("restart").to_pylist()) == {0, 1}
     for name in ("initial", "final", "without"):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from texts import changed
 
 import detopt
 from detopt.study.faults import BadInput
@@ -21,13 +22,6 @@ def marked(text):
         lengths = [sum(map(len, pieces[: i + 1])) for i in range(len(pieces) - 1)]
         places += [(number, length + 1) for length in lengths]
     return text.replace(MARK, ""), places
-
-
-def changed(text, changes):
-    for old, new in changes:
-        assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
-        text = text.replace(old, new)
-    return text
 
 
 def faults(path):

@@ -1,6 +1,9 @@
 """Studies with events: what mode, source, head and objectives need of each other."""
 
+import json
+
 import pytest
+from texts import changed
 
 import detopt
 from detopt.study.faults import BadInput
@@ -73,11 +76,7 @@ def sampled(folder):
     """A function that writes a study with some changes, and returns its path."""
 
     def write(changes):
-        text = STUDY
-        for old, new in changes:
-            assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
-            text = text.replace(old, new)
-        (folder / "sampled.yaml").write_text(text)
+        (folder / "sampled.yaml").write_text(changed(STUDY, changes))
         return folder / "sampled.yaml"
 
     return write
@@ -119,6 +118,12 @@ def test_a_head_in_a_file(sampled, folder):
     assert refused.value.faults[0].file == str(folder / "small_head.yaml")
 
 
+def test_an_objective_in_a_file_needs_its_head_too(sampled, folder):
+    (folder / "share.yaml").write_text("schema: 1\nname: share\ntype: fraction\n")
+    with pytest.raises(BadInput, match="fraction needs a head of type set"):
+        detopt.load(sampled([("origin: {type: discrimination}", "origin: share.yaml")]))
+
+
 def test_a_track_that_gains_a_layer(sampled, cli):
     """Edges inside the bounds have no pathwise gradient."""
     path = sampled([("L0.radius: {bounds: [15 mm, 35 mm]}", "L3.half_length: {bounds: [40 mm, 1 m]}")])
@@ -131,8 +136,6 @@ def test_sampled_resolution(folder, cli):
     answer = cli(
         "resolution", folder / "small.yaml", "--momentum", "1 GeV", "--mode", "sampled", "--events", 16384, "--json"
     )
-    import json
-
     (row,) = json.loads(answer.out)
     (exact,) = detopt.load(folder / "small.yaml").resolution([1.0])
     for name, value in exact.items():

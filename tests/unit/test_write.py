@@ -5,6 +5,7 @@ import itertools
 import re
 
 import pytest
+from texts import changed
 
 import detopt
 from detopt.parameters import Space, Variable, declaration, get, quantities
@@ -74,11 +75,7 @@ def small(folder):
 
 
 def edit(path, *changes):
-    text = path.read_text()
-    for old, new in changes:
-        assert text.count(old) == 1, old
-        text = text.replace(old, new)
-    path.write_text(text)
+    path.write_text(changed(path.read_text(), changes))
 
 
 def check(small, tmp_path, *groups, value=1.1):

@@ -4,14 +4,14 @@ import json
 import re
 import sys
 import textwrap
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from detopt import __version__
+from detopt.cli.progress import progress_bar
+from detopt.cli.tables import score_tables, table
 
 __all__ = ["app", "main"]
 
@@ -65,35 +65,9 @@ def _print_json(data: Any) -> None:
     print(json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False))
 
 
-def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    console = Console()
-    # Piped output is not cut to 80 columns.
-    (console if console.is_terminal else Console(width=200)).print(table)
-
-
 def _fail(message: str, code: int = 1) -> NoReturn:
     print(f"detopt: {message}", file=sys.stderr)
     raise typer.Exit(code)
-
-
-def _show(entry: dict[str, Any]) -> str:
-    from detopt.units import format_quantity
-
-    if entry["value"] is None:
-        return "not defined"
-    shown = format_quantity(entry["value"], entry["display_unit"], digits=4)
-    if not entry["error"]:
-        return shown
-    return f"{shown} ± {format_quantity(entry['error'], entry['display_unit'], digits=2)}"
 
 
 def _quantities(text: str, unit: str, option: str) -> list[float]:
@@ -107,79 +81,6 @@ def _quantities(text: str, unit: str, option: str) -> list[float]:
     if any(v <= 0 for v in values):
         _fail(f"{option}: must be > 0, got {text}", 2)
     return values
-
-
-def _score_tables(before: dict[str, Any], after: dict[str, Any] | None) -> None:
-    rows = []
-    for name, entry in before["objectives"].items():
-        row = [f"{name}: {entry['title']}", _show(entry)]
-        if after is not None:
-            new = after["objectives"][name]
-            row += [_show(new), _change(entry, new)]
-        rows.append(row)
-    for name, entry in before["constraints"].items():
-        states = [entry] if after is None else [entry, after["constraints"][name]]
-        rows.append([f"{name}: {entry['title']}", *(_met(s) for s in states), *([""] if after else [])])
-    if len(before["cost"]) > 1:  # there are prices
-        row = ["total cost", f"{before['cost']['total']:.1f} kEUR"]
-        if after is not None:
-            ratio = after["cost"]["total"] / before["cost"]["total"] if before["cost"]["total"] else 1.0
-            row += [f"{after['cost']['total']:.1f} kEUR", f"{100 * (ratio - 1):+.1f} %"]
-        rows.append(row)
-    _table("", ["", "score"] if after is None else ["", "before", "after", "change"], rows)
-
-
-def _change(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """Relative change, and how many standard errors that is."""
-    if not old["value"] or not new["value"]:
-        return ""
-    text = f"{100 * (new['value'] / old['value'] - 1):+.1f} %"
-    error = (old["error"] ** 2 + new["error"] ** 2) ** 0.5 if old["error"] and new["error"] else 0.0
-    return f"{text} ({abs(new['value'] - old['value']) / error:.1f} sigma)" if error else text
-
-
-def _met(entry: dict[str, Any]) -> str:
-    value = entry["value"]
-    return "not defined" if value is None else "met" if value <= 0 else f"missed by {100 * value:.3g} %"
-
-
-def _progress(quiet: bool) -> Callable[[Any], None] | None:
-    """A bar on a terminal, plain lines otherwise; both on stderr."""
-    if quiet:
-        return None
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        last = [0.0]
-
-        def line(state: Any) -> None:
-            if time.monotonic() - last[0] > 2:
-                last[0] = time.monotonic()
-                done = f"step {state.done} of at most {state.total}, {state.phase}: {_loss(state.loss)}"
-                print(done if state.total else state.phase, file=sys.stderr)
-
-        return line
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeElapsedColumn(),
-        TimeRemainingColumn(), console=console, transient=True,
-    )  # fmt: skip
-    task = bar.add_task("compiling", total=None, loss="")
-    bar.start()
-
-    def update(state: Any) -> None:
-        loss = _loss(state.loss) if state.total else ""
-        bar.update(task, completed=state.done, total=state.total or None, description=state.phase, loss=loss)
-        if state.total and state.done >= state.total and state.phase != "joint":
-            bar.stop()
-
-    update.stop = bar.stop  # type: ignore[attr-defined]
-    return update
-
-
-def _loss(loss: float) -> str:
-    return "no feasible design yet" if loss != loss else f"best loss {loss:+.4f}"
 
 
 # -- commands --------------------------------------------------------------------------------------------------------------
@@ -242,9 +143,9 @@ def _print_study(study: Any, report: dict[str, Any]) -> None:
         tied = ", ".join(v.names[1:])
         rows.append([v.name, format_quantity(v.init, unit), bounds, "log" if v.log else "linear", "pathwise", tied])
     if rows:
-        _table("design variables", ["name", "initial", "bounds", "scale", "gradient", "same for"], rows)
+        table("design variables", ["name", "initial", "bounds", "scale", "gradient", "same for"], rows)
     if "score" in report:
-        _score_tables(report["score"], None)
+        score_tables(report["score"], None)
     if "seconds" in report:
         print(f"one score takes {1e3 * report['seconds_per_score']:.2g} ms; optimise: about {report['seconds']:.0f} s")
     for note in report.get("notes", study.notes):
@@ -276,7 +177,7 @@ def show(
     for body in (e for e in loaded.elements if not e.surfaces()):
         rows.append([body.name, body.material, "", f"{body.z[0]:.5g} .. {body.z[1]:.5g}", "", "", ""])
     columns = ["name", "kind", "r or z / mm", "ends / mm", "x/X0 / %", "resolution / um", "efficiency / %"]
-    _table(
+    table(
         f"{loaded.name}: {loaded.source_reference.strip()}" if loaded.source_reference else loaded.name, columns, rows
     )
     try:
@@ -330,7 +231,7 @@ def resolution(
         ]
         for r in rows
     ]
-    _table(loaded.name, ["p / GeV", "theta / deg", "sigma(pT)/pT / %", "sigma(d0) / um", "sigma(z0) / um"], cells)
+    table(loaded.name, ["p / GeV", "theta / deg", "sigma(pT)/pT / %", "sigma(d0) / um", "sigma(z0) / um"], cells)
 
 
 @app.command(epilog="Example: detopt evaluate studies/its2_upgrade.yaml --detector runs/…/detector.yaml")
@@ -354,7 +255,7 @@ def evaluate(
     if as_json:
         _print_json(score)
     else:
-        _score_tables(score, None)
+        score_tables(score, None)
 
 
 @app.command(epilog="Example: detopt optimise studies/its2_upgrade.yaml --seed 1 --out runs/first")
@@ -378,20 +279,18 @@ def optimise(
             print(f"note: {note}", file=sys.stderr)
     from detopt.study.optimise import Infeasible, optimise_study
 
-    progress = _progress(quiet)
     command = "detopt " + " ".join(sys.argv[1:])
     try:
-        run = optimise_study(loaded, seed=seed, out=out, progress=progress, time_limit=time_limit, command=command)
+        with progress_bar(quiet) as progress:
+            run = optimise_study(loaded, seed=seed, out=out, progress=progress, time_limit=time_limit, command=command)
     except Infeasible as error:
         _fail(str(error))
-    finally:
-        getattr(progress, "stop", lambda: None)()
     result = run.result
     if as_json:
         keys = ("initial", "final", "steps", "seconds", "stopped")
         _print_json({"run": str(run.folder), **{k: result[k] for k in keys}})
         return
-    _score_tables(result["initial"], result["final"])
+    score_tables(result["initial"], result["final"])
     print(f"The search stopped after {result['steps']} steps and {result['seconds']:.0f} s: {result['stopped']}.")
     print(f"the detector: {run.folder / 'detector.yaml'}\nthe report:   {run.folder / 'report.html'}")
 
@@ -452,7 +351,7 @@ def runs(
             if c["initial"] and c["final"]
         )
         rows.append([e["run"], str(e["seed"]), gains or "unfinished"])
-    _table("", ["run", "seed", "change"], rows)
+    table("", ["run", "seed", "change"], rows)
 
 
 @app.command(epilog="Example: detopt new its2_upgrade --out mystudies")

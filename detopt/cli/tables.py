@@ -1,0 +1,67 @@
+"""Tables on the terminal: of anything, and of scores before and after."""
+
+from typing import Any
+
+__all__ = ["score_tables", "table"]
+
+
+def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """Print a table, its first column to the left and all others to the right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
+    for i, column in enumerate(columns):
+        drawn.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
+    for row in rows:
+        drawn.add_row(*row)
+    console = Console()
+    # Piped output is not cut to 80 columns.
+    (console if console.is_terminal else Console(width=200)).print(drawn)
+
+
+def score_tables(before: dict[str, Any], after: dict[str, Any] | None) -> None:
+    """Print a score, or two and how they differ."""
+    rows = []
+    for name, entry in before["objectives"].items():
+        row = [f"{name}: {entry['title']}", _show(entry)]
+        if after is not None:
+            new = after["objectives"][name]
+            row += [_show(new), _change(entry, new)]
+        rows.append(row)
+    for name, entry in before["constraints"].items():
+        states = [entry] if after is None else [entry, after["constraints"][name]]
+        rows.append([f"{name}: {entry['title']}", *(_met(s) for s in states), *([""] if after else [])])
+    if len(before["cost"]) > 1:  # there are prices
+        row = ["total cost", f"{before['cost']['total']:.1f} kEUR"]
+        if after is not None:
+            ratio = after["cost"]["total"] / before["cost"]["total"] if before["cost"]["total"] else 1.0
+            row += [f"{after['cost']['total']:.1f} kEUR", f"{100 * (ratio - 1):+.1f} %"]
+        rows.append(row)
+    table("", ["", "score"] if after is None else ["", "before", "after", "change"], rows)
+
+
+def _change(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """Relative change, and how many standard errors that is."""
+    if not old["value"] or not new["value"]:
+        return ""
+    text = f"{100 * (new['value'] / old['value'] - 1):+.1f} %"
+    error = (old["error"] ** 2 + new["error"] ** 2) ** 0.5 if old["error"] and new["error"] else 0.0
+    return f"{text} ({abs(new['value'] - old['value']) / error:.1f} sigma)" if error else text
+
+
+def _met(entry: dict[str, Any]) -> str:
+    value = entry["value"]
+    return "not defined" if value is None else "met" if value <= 0 else f"missed by {100 * value:.3g} %"
+
+
+def _show(entry: dict[str, Any]) -> str:
+    from detopt.units import format_quantity
+
+    if entry["value"] is None:
+        return "not defined"
+    shown = format_quantity(entry["value"], entry["display_unit"], digits=4)
+    if not entry["error"]:
+        return shown
+    return f"{shown} ± {format_quantity(entry['error'], entry['display_unit'], digits=2)}"
