@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from jaxtyping import Array, Bool, Float
 
-__all__ = ["Deviation", "Hits", "Particles", "Tracks"]
+__all__ = ["Deviation", "Hits", "Particles", "Rays", "Tracks", "Truth"]
 
 
 class Deviation(NamedTuple):
@@ -49,3 +49,24 @@ class Tracks(NamedTuple):
     freedom: Float[Array, "*batch"]  # number of measured coordinates minus number of fitted parameters
     found: Bool[Array, "*batch"]  # enough hits for a track
     z_found: Bool[Array, "*batch"]  # and enough that measure the second coordinate
+
+
+class Rays(NamedTuple):
+    """Particles in the laboratory as a source made them: N events of m particles each."""
+
+    position: Float[Array, "N m 3"]  # mm
+    direction: Float[Array, "N m 3"]  # unit vectors
+    momentum: Float[Array, "N m"]  # GeV
+    charge: Float[Array, "N m"]  # +1 or -1
+    weight: Float[Array, " N"]  # of the event; their sum is the number of events expected, where the source knows it
+
+
+class Truth(NamedTuple):
+    """What N particles really did at n elements, in the order of the detector's file. Positions in mm, momenta in GeV."""
+
+    entered: Bool[Array, "N n"]
+    left: Bool[Array, "N n"]  # not where it stopped inside
+    entry_position: Float[Array, "N n 3"]
+    entry_momentum: Float[Array, "N n 3"]
+    exit_position: Float[Array, "N n 3"]
+    exit_momentum: Float[Array, "N n 3"]
