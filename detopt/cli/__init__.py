@@ -175,7 +175,9 @@ def show(
         efficiency = "" if s.resolution is None else f"{100 * s.efficiency:g}"
         rows.append([s.name, s.kind, f"{s.position:.5g}", ends, f"{100 * s.x_over_X0:.3g}", resolution, efficiency])
     for body in (e for e in loaded.elements if not e.surfaces()):
-        rows.append([body.name, body.material, "", f"{body.z[0]:.5g} .. {body.z[1]:.5g}", "", "", ""])
+        rows.append(
+            [body.name, getattr(body, "material", "magnet"), "", f"{body.z[0]:.5g} .. {body.z[1]:.5g}", "", "", ""]
+        )
     columns = ["name", "kind", "r or z / mm", "ends / mm", "x/X0 / %", "resolution / um", "efficiency / %"]
     table(
         f"{loaded.name}: {loaded.source_reference.strip()}" if loaded.source_reference else loaded.name, columns, rows

@@ -3,21 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from detopt.detector.elements import Surface
-from detopt.parameters import quantity
+from detopt.detector.magnets import FIELDS, Dipole, Magnet, Solenoid
+from detopt.detector.sensor import Surface
 
-__all__ = ["Detector", "Solenoid"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Solenoid:
-    """A uniform magnetic field along z."""
-
-    name: ClassVar[str] = "field"
-    B: Any = quantity("T", doc="magnetic field along z")
-
-
-FIELDS: dict[str, type] = {"solenoid": Solenoid}
+__all__ = ["FIELDS", "Detector", "Solenoid"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +45,11 @@ class Detector:
     def surfaces(self) -> tuple[Surface, ...]:
         """Every thin surface, in the order of the file."""
         return tuple(s for e in self.elements for s in e.surfaces())
+
+    def magnets(self) -> tuple[Dipole | Magnet, ...]:
+        """Every dipole of a beam line."""
+        listed = tuple(e for e in self.elements if isinstance(e, Magnet))
+        return (self.field, *listed) if isinstance(self.field, Dipole) else listed
 
     def sensors(self) -> tuple[Surface, ...]:
         """The surfaces that measure."""

@@ -12,3 +12,6 @@ class Physics:
 
     bending: Literal["circle", "parabola"] = "circle"
     velocity: Literal["true", "light"] = "true"  # "light" takes beta = 1 in multiple scattering
+    energy_loss: bool = True  # of materials; what is known by x/X0 only takes none
+    straggling: bool = True  # sampled: each muon loses its own energy; else all lose the median
+    tails: bool = True  # sampled: single hard scatters; else Gaussian angles of Highland's width

@@ -6,7 +6,7 @@ from detopt.backend import jnp
 from detopt.simulation.physics import Physics
 from detopt.simulation.source import MUON_MASS
 
-__all__ = ["beta", "highland", "velocity"]
+__all__ = ["beta", "highland", "highland_variance", "velocity"]
 
 
 def beta(momentum: Float[Array, ""], mass: float = MUON_MASS) -> Float[Array, ""]:
@@ -33,3 +33,21 @@ def highland(
     # The bracket turns negative below 4e-12 X0, where nothing scatters.
     bracket = jnp.maximum(1 + 0.038 * jnp.log(x / velocity**2), 0.0)
     return jnp.where(present, 13.6e-3 / (velocity * momentum) * jnp.sqrt(x) * bracket, 0.0)
+
+
+def highland_variance(
+    before: Float[Array, ""], thickness: Float[Array, ""], momentum: Float[Array, ""], velocity: Float[Array, ""]
+) -> Float[Array, ""]:
+    """What a slice adds to the variance of the projected scattering angle in a body, in rad^2.
+
+    The square of `highland` for all that was crossed up to the end of the slice, less that up to its beginning: slicing a
+    body changes nothing. Both thicknesses are x/X0 along the track.
+    """
+
+    def square(x: Array) -> Array:
+        present = x > 0
+        x = jnp.where(present, x, 1.0)
+        bracket = jnp.maximum(1 + 0.038 * jnp.log(x / velocity**2), 0.0)
+        return jnp.where(present, x * bracket**2, 0.0)
+
+    return (13.6e-3 / (velocity * momentum)) ** 2 * (square(before + thickness) - square(before))

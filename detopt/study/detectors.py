@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from detopt.detector.detector import FIELDS, Detector
 from detopt.detector.elements import ELEMENTS, BarrelStack
+from detopt.detector.magnets import Dipole
 from detopt.parameters import Variable, declaration, quantities
 from detopt.study.document import Document, Place
 from detopt.study.schema import Free, read_choice, read_file
@@ -46,9 +47,13 @@ def read_detector(document: Document, place: Place = ()) -> tuple[Detector | Non
     field = None
     if data.get("field") is not None:
         at = (*place, "field")
-        field = _build(read_choice(FIELDS, data["field"], document, at, "field", free=True), "field", frees)
-        if frame in ("beamline", "portal"):
-            document.fault(at, "field: a solenoid goes with frame: barrel")
+        chosen = read_choice(FIELDS, data["field"], document, at, "field", free=True)
+        field = _build(chosen, "field", frees)
+        if chosen is not None and frame in ("barrel", "beamline", "portal") and frame not in chosen[0].frames:
+            word, right = data["field"]["type"], " or ".join(chosen[0].frames)
+            document.fault((*at, "type"), f"field: a {word} goes with frame: {right}, not {frame}")
+        if isinstance(field, Dipole):
+            _check_geometry(field, document, at)
 
     elements = []
     if "elements" in data:  # reported as missing otherwise

@@ -1,0 +1,149 @@
+"""What every thin element shares: where a particle meets it, its material, its readout, what drives its cost."""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from detopt.materials import material
+from detopt.parameters import quantity
+
+__all__ = ["BINARY", "Readout", "Sensor", "SingleSensor", "Surface"]
+
+SMALLEST = 1e-6  # mm: a nanometre; whoever asks for less mistook the unit
+BINARY = 1 / math.sqrt(12)  # resolution / pitch of binary readout: the spread of a uniform distribution
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A thin surface where a particle is scattered and perhaps measured.
+
+    `position` is the radius of a cylinder or the z of a plane; it ends at `low` and `high` in the other coordinate (z of
+    a cylinder, radius of a disk, |x| and |y| of a plane).
+    """
+
+    name: str
+    kind: str  # cylinder | disk | plane
+    position: Any
+    low: Any
+    high: Any
+    x_over_X0: Any
+    resolution: tuple[Any, Any] | None  # None: not measured
+    efficiency: Any
+    material: Any = None  # None: only x/X0 is known
+    thickness: Any = 0.0  # of that material
+    noise: Any = 0.0  # hits per mm2 in a readout window
+    centre: tuple[Any, Any] = (0.0, 0.0)  # of a plane, as are the next two
+    span: tuple[Any, Any] | None = None
+    tilt: tuple[Any, Any] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Readout:
+    """What a sensor costs: its area in mm2, its channels, and its thickness in radiation lengths."""
+
+    area: Any
+    channels: Any
+    x_over_X0: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensor:
+    """What every thin element shares: its material and, where it measures, its resolution.
+
+    `material` with `thickness`, or `x_over_X0`; `resolution`, or `pitch`, from which resolution = pitch x
+    `resolution_per_pitch` follows. Pairs hold one number for each of the two `axes`.
+    """
+
+    axes: ClassVar[tuple[str, str]]
+    frames: ClassVar[tuple[str, ...]]
+    aliases: ClassVar[dict[str, str]] = {}
+    choices: ClassVar[tuple[tuple[str, ...], ...]] = (("x_over_X0", "material"), ("resolution", "pitch"))
+    together: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("material", "thickness"),
+        ("pitch", "resolution_per_pitch"),
+        ("noise", "time_window"),
+        ("time_window", "noise"),
+    )
+
+    name: str
+    x_over_X0: Any = quantity(
+        "", min=0, max=1, default=None, doc="thickness in radiation lengths, at normal incidence; thin is below one"
+    )
+    material: str | None = None
+    thickness: Any = quantity("mm", min=0, default=None, doc="thickness of the material")
+    resolution: Any = quantity(
+        "mm", above=0, min=SMALLEST, axes=True, default=None, doc="hit resolution (standard deviation)"
+    )
+    pitch: Any = quantity("mm", above=0, min=SMALLEST, axes=True, default=None, doc="distance between channels")
+    resolution_per_pitch: Any = quantity(
+        "", above=0, axes=True, default=(BINARY, BINARY), doc="resolution / pitch: 1/sqrt(12) for binary readout"
+    )
+    efficiency: Any = quantity("", min=0, max=1, default=1.0, doc="probability of a hit")
+    noise: Any = quantity("1/mm2/ns", min=0, default=None, doc="rate of noise hits per area")
+    time_window: Any = quantity("ns", above=0, default=None, doc="time that is read out with a track")
+
+    @property
+    def measures(self) -> bool:
+        """Whether particles leave hits here."""
+        return self.resolution is not None or self.pitch is not None
+
+    @property
+    def hit_resolution(self) -> tuple[Any, Any] | None:
+        """Resolution along the two axes in mm; None without readout, and an axis is None where it is not measured."""
+        if self.resolution is not None:
+            return self.resolution
+        if self.pitch is None:
+            return None
+        first, second = (
+            None if p is None else p * ratio for p, ratio in zip(self.pitch, self.resolution_per_pitch, strict=True)
+        )
+        return first, second
+
+    @property
+    def radiation_thickness(self) -> Any:
+        """x/X0 at normal incidence."""
+        if self.x_over_X0 is not None:
+            return self.x_over_X0
+        return self.thickness / material(self.material).X0 if self.material is not None else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SingleSensor(Sensor, ABC):
+    """One surface with one readout."""
+
+    @property
+    @abstractmethod
+    def area(self) -> Any:
+        """Sensitive area in mm2."""
+
+    @property
+    @abstractmethod
+    def strip_length(self) -> Any:
+        """Length in mm of a strip that is read out on the first axis only."""
+
+    def readouts(self) -> tuple[Readout, ...]:
+        """What there is to pay for; nothing where nothing is measured."""
+        if not self.measures:
+            return ()
+        channels: Any = 0.0
+        if self.pitch is not None:
+            # Without a pitch on the second axis there are strips, as long as the sensor.
+            first, second = self.pitch
+            channels = self.area / (first * (self.strip_length if second is None else second))
+        return (Readout(self.area, channels, self.radiation_thickness),)
+
+    def _surface(self, kind: str, position: Any, low: Any, high: Any) -> Surface:
+        return Surface(
+            self.name,
+            kind,
+            position,
+            low,
+            high,
+            self.radiation_thickness,
+            self.hit_resolution,
+            self.efficiency,
+            material=self.material,
+            thickness=0.0 if self.thickness is None else self.thickness,
+            noise=0.0 if self.noise is None else self.noise * self.time_window,
+        )

@@ -1,0 +1,205 @@
+"""What matter does to a muon: multiple scattering with its tails, and energy loss with its straggling.
+
+Both are sums of many independent collisions, most of them soft. With Lambda(x) the expected number of collisions beyond x,
+the largest has Lambda(x_1) = Gamma_1, the second Lambda(x_2) = Gamma_2, where Gamma_k are arrival times of a unit Poisson
+process (LePage's series). So the largest collisions are drawn one by one, in order, and all that are smaller are
+Gaussian, with their exact mean and variance (Asmussen and Rosinski, J. Appl. Probab. 38 (2001) 482). Nothing has to be
+cut, so cutting matter into slices changes nothing; and for fixed random numbers everything moves smoothly with
+thickness, momentum and material: its derivative is the derivative of the simulation.
+
+Without tails, scattering is Gaussian with the width of Highland's formula for all of the body up to here.
+"""
+
+from typing import Any, NamedTuple
+
+from jaxtyping import Array, Float
+
+from detopt.backend import jax, jnp
+from detopt.simulation.medium import ELECTRON_MASS, Medium
+from detopt.simulation.physics import Physics
+from detopt.simulation.scattering import highland_variance
+from detopt.simulation.source import MUON_MASS
+
+__all__ = ["SLOWEST", "Deflection", "Dice", "Lost", "deflection", "dice", "loss", "mean_loss"]
+
+SLOWEST = 0.02  # GeV: a muon of less momentum has stopped, a few micrometres of iron further on
+_NEWTON = 4
+
+
+class Dice(NamedTuple):
+    """The random numbers of one passage through matter."""
+
+    normal: Float[Array, "*batch 5"]  # two angles, two displacements, energy
+    uniform: Float[Array, "*batch 5"]  # largest angle: size, azimuth, where; two largest energy transfers
+
+
+class Deflection(NamedTuple):
+    """Two projected angles in rad, and the two displacements that go with them, in mm."""
+
+    angles: tuple[Float[Array, ""], Float[Array, ""]]
+    aside: tuple[Float[Array, ""], Float[Array, ""]]
+
+
+def dice(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> Dice:
+    """Draw them."""
+    first, second = jax.random.split(key)
+    return Dice(jax.random.normal(first, (*shape, 5), dtype), jax.random.uniform(second, (*shape, 5), dtype))
+
+
+# -- scattering ------------------------------------------------------------------------------------------------------------
+
+
+def deflection(
+    medium: Medium,
+    path: Float[Array, ""],
+    before: Float[Array, ""],
+    momentum: Float[Array, ""],
+    beta: Float[Array, ""],
+    dice: Dice,
+    physics: Physics,
+) -> Deflection:
+    """Multiple scattering over a path.
+
+    Args:
+        medium: the material.
+        path: length in mm; zero scatters by zero.
+        before: x/X0 that the muon has crossed in this body already (for Highland's logarithm).
+        momentum: in the middle of the path, in GeV.
+        beta: velocity there.
+        dice: random numbers.
+        physics: which effects are on.
+    """
+    here = path > 0
+    length = jnp.where(here, path, 1.0)
+    if physics.tails:
+        q2, soft = _largest_deflection(medium, length, momentum, beta, dice.uniform[0])
+        width = jnp.sqrt(soft / 2) / momentum
+        azimuth = 2 * jnp.pi * dice.uniform[1]
+        hard = jnp.sqrt(q2) / momentum
+        hard_x, hard_y, left = hard * jnp.cos(azimuth), hard * jnp.sin(azimuth), 1 - dice.uniform[2]
+    else:
+        variance = highland_variance(before, length / medium.X0, momentum, beta)
+        width = jnp.sqrt(jnp.where(variance > 0, variance, 1.0)) * (variance > 0)
+        hard_x = hard_y = left = jnp.zeros_like(width)
+    z = dice.normal
+    # Displacement and angle of a uniform scatterer correlate by sqrt(3) / 2 (PDG section 34.3).
+    width_x, width_y = width * length / 12**0.5, width * length / 12**0.5
+    x, y = width * z[0] + hard_x, width * z[1] + hard_y
+    aside_x = width * z[0] * length / 2 + width_x * z[2] + hard_x * left * length
+    aside_y = width * z[1] * length / 2 + width_y * z[3] + hard_y * left * length
+    return Deflection(
+        angles=(jnp.where(here, x, 0.0), jnp.where(here, y, 0.0)),
+        aside=(jnp.where(here, aside_x, 0.0), jnp.where(here, aside_y, 0.0)),
+    )
+
+
+def _beyond(y: Array, size: Array) -> Array:
+    """Integral of 1 / (y^2 (1 + y / b)^2) from y on: 1/s + 1/(1 + s) + 2 ln(s / (1 + s)), over b, with s = y / b."""
+    s = y / size
+    # Where s is large three terms cancel; there it is the series of the integral itself.
+    far = s > 30
+    near = jnp.where(far, 1.0, s)
+    exact = 1 / near + 1 / (1 + near) + 2 * jnp.log(near / (1 + near))
+    r = 1 / jnp.where(far, s, 30.0)
+    return jnp.where(far, r**3 * (1 / 3 - r / 2 + 3 * r**2 / 5 - 2 * r**3 / 3), exact) / size
+
+
+def _below(x: Array, screening: Array, size: Array) -> Array:
+    """Integral of x / ((x + a)^2 (1 + x / b)^2) from 0 to x, for a much smaller than b."""
+    r, s = x / screening, x / size
+    return jnp.log1p(r) - r / (1 + r) - jnp.log1p(s) - s / (1 + s)
+
+
+def _largest_deflection(
+    medium: Medium, path: Array, momentum: Array, beta: Array, uniform: Array
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Squared momentum transfer of the hardest scatter, and the sum of those of all others, in GeV^2."""
+    nuclei, electrons = medium.rutherford * path / beta**2, medium.electrons * path / beta**2
+    screening = medium.screening * (1.13 + 3.76 * medium.coulomb / beta**2)
+    # Of an electron at rest q2 is 2 m T (1 - T / T_max), at most (m p / M)^2; spread as 1/T^2 (1 - beta^2 T / T_max) its
+    # logarithm ends at 4 e^(-3/2) of that. The form 1 / (1 + q2 / b)^2 ends it one e later.
+    size_e = 4 * jnp.exp(-0.5) * (ELECTRON_MASS * momentum / MUON_MASS) ** 2
+    arrival = -jnp.log1p(-uniform)
+
+    # Solve Lambda(y) = arrival for y = q2 + a, by Newton's method in the logarithms, from pure Rutherford scattering of
+    # the nuclei: Lambda falls as 1/y and then as 1/y^3.
+    def number(log_y: Array) -> tuple[Array, Array]:
+        y = jnp.exp(log_y)
+        value = nuclei * _beyond(y, medium.size) + electrons * _beyond(y, size_e)
+        density = nuclei / (1 + y / medium.size) ** 2 + electrons / (1 + y / size_e) ** 2
+        return value, density / y  # and -d value / d log y
+
+    start = (nuclei + electrons) / arrival
+    log_y = jnp.log(start) - 2 / 3 * jnp.log1p(start / medium.size / 3)
+    for _ in range(_NEWTON):
+        value, slope = number(log_y)
+        log_y = log_y + (value / slope) * jnp.log(value / arrival)
+    y = jnp.exp(log_y)
+    # Fewer scatters than that: there is none.
+    q2 = jnp.maximum(y - screening, 0.0)
+    hard = q2 > 0
+    q2 = jnp.where(hard, q2, 1e-6 * screening)
+    soft = nuclei * _below(q2, screening, medium.size) + electrons * _below(q2, screening, size_e)
+    return jnp.where(hard, q2, 0.0), jnp.maximum(soft, 1e-30)
+
+
+# -- energy loss ---------------------------------------------------------------------------------------------------------
+
+
+class Lost(NamedTuple):
+    """Energy lost over a path in GeV, and what straggling is measured by."""
+
+    mean: Float[Array, ""]
+    xi: Float[Array, ""]
+    largest: Float[Array, ""]  # of a single transfer
+
+
+def mean_loss(medium: Medium, path: Float[Array, ""], momentum: Float[Array, ""]) -> Lost:
+    """Mean energy loss of a muon by ionisation: Bethe's formula, PDG eq. 34.5, with Sternheimer's density effect.
+
+    xi = K/2 Z/A rho x / beta^2; the largest transfer to an electron is PDG eq. 34.4.
+    """
+    energy = jnp.sqrt(momentum**2 + MUON_MASS**2)
+    beta, gamma, boost = momentum / energy, energy / MUON_MASS, momentum / MUON_MASS
+    ratio = ELECTRON_MASS / MUON_MASS
+    largest = 2 * ELECTRON_MASS * boost**2 / (1 + 2 * gamma * ratio + ratio**2)
+    x = jnp.log10(boost)
+    plateau = 2 * jnp.log(10.0) * x - medium.cbar
+    rising = medium.a * jnp.maximum(medium.x1 - x, 0.0) ** medium.k
+    insulator = medium.delta0 * 10 ** (2 * jnp.minimum(x - medium.x0, 0.0))
+    density = jnp.where(x < medium.x0, insulator, plateau + rising)
+    xi = medium.loss * path / beta**2
+    logarithm = jnp.log(2 * ELECTRON_MASS * boost**2 * largest / medium.excitation**2)
+    return Lost(xi * jnp.maximum(logarithm - 2 * beta**2 - density, 1.0), xi, largest)
+
+
+def loss(medium: Medium, path: Float[Array, ""], momentum: Float[Array, ""], dice: Dice) -> Float[Array, ""]:
+    """Energy lost over a path with straggling, in GeV: the two hardest delta rays, and all softer ones.
+
+    d number / dT = xi / T^2 (1 - beta^2 T / T_max), PDG eq. 34.7.
+    """
+    here = (path > 0) & (medium.loss > 0)
+    lost = mean_loss(medium, jnp.where(here, path, 1.0), momentum)
+    beta2 = momentum**2 / (momentum**2 + MUON_MASS**2)
+    xi, largest = jnp.where(here, lost.xi, 1.0), lost.largest
+    first = -jnp.log1p(-dice.uniform[3])
+    second = first - jnp.log1p(-dice.uniform[4])
+
+    def transfer(arrival: Array) -> Array:
+        """Solve 1/t - 1 + beta^2 ln t = arrival T_max / xi for t = T / T_max."""
+        target = arrival * largest / xi
+        t = 1 / (1 + target)
+        for _ in range(_NEWTON):
+            value, slope = 1 / t - 1 + beta2 * jnp.log(t), 1 / t - beta2
+            t = t * jnp.exp((value - target) / jnp.maximum(slope, 0.02))
+            t = jnp.clip(t, 1e-12, 1.0)
+        return t
+
+    t1, t2 = transfer(first), transfer(second)
+    soft = lost.mean - xi * (-jnp.log(t2) - beta2 * (1 - t2))
+    variance = xi * largest * t2 * (1 - beta2 * t2 / 2)
+    skewness = xi * (largest * t2) ** 2 * (1 / 2 - beta2 * t2 / 3) / variance**1.5
+    z = dice.normal[4]
+    # Cornish and Fisher's first term carries the skewness of what is left.
+    total = (t1 + t2) * largest + soft + jnp.sqrt(variance) * (z + skewness * (z**2 - 1) / 6)
+    return jnp.where(here, jnp.maximum(total, 0.0), 0.0)
