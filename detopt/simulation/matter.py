@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 from jaxtyping import Array, Float
 
 from detopt.backend import jax, jnp
-from detopt.simulation.medium import ELECTRON_MASS, Medium
+from detopt.detector.medium import ELECTRON_MASS, Medium
 from detopt.simulation.physics import Physics
 from detopt.simulation.scattering import highland_variance
 from detopt.simulation.source import MUON_MASS
 
-__all__ = ["SLOWEST", "Deflection", "Dice", "Lost", "deflection", "dice", "loss", "mean_loss"]
+__all__ = ["SLOWEST", "Deflection", "Dice", "Lost", "deflection", "dice", "loss", "mean_loss", "median_loss"]
 
 SLOWEST = 0.02  # GeV: a muon of less momentum has stopped, a few micrometres of iron further on
 _NEWTON = 4
@@ -160,9 +160,7 @@ def mean_loss(medium: Medium, path: Float[Array, ""], momentum: Float[Array, ""]
     xi = K/2 Z/A rho x / beta^2; the largest transfer to an electron is PDG eq. 34.4.
     """
     energy = jnp.sqrt(momentum**2 + MUON_MASS**2)
-    beta, gamma, boost = momentum / energy, energy / MUON_MASS, momentum / MUON_MASS
-    ratio = ELECTRON_MASS / MUON_MASS
-    largest = 2 * ELECTRON_MASS * boost**2 / (1 + 2 * gamma * ratio + ratio**2)
+    beta, boost, largest = momentum / energy, momentum / MUON_MASS, largest_transfer(momentum)
     x = jnp.log10(boost)
     plateau = 2 * jnp.log(10.0) * x - medium.cbar
     rising = medium.a * jnp.maximum(medium.x1 - x, 0.0) ** medium.k

@@ -1,0 +1,113 @@
+"""A beam line or portal as a muon meets it: a list of stops, each a plane with perhaps matter behind it."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import Array, Float, Int
+
+from detopt.backend import jax, jnp
+from detopt.detector.detector import Detector
+from detopt.detector.elements import Slab
+from detopt.detector.medium import Medium, media
+from detopt.detector.sensor import Surface
+from detopt.materials import Material, material
+
+__all__ = ["Stops", "stops"]
+
+
+class Stops(eqx.Module):
+    """s stops in the order of the file: thin planes, slices of bodies, and the ends of magnets. Lengths in mm.
+
+    A plane has its middle, unit vectors along its two sides and a normal, and ends at half of its span (infinite where it
+    does not end).
+    """
+
+    forward: int = eqx.field(static=True)  # +1 along z in a beam line, -1 in a portal, where muons come down
+    names: tuple[str, ...] = eqx.field(static=True)  # every stop has random numbers of its own, by its name
+    elements: tuple[tuple[int, int], ...] = eqx.field(static=True)  # first and last stop of each element, or (-1, -1)
+    order: Int[Array, " s"]  # along the flight
+    middle: Float[Array, "s 3"]
+    axes: Float[Array, "s 3 3"]  # rows: along the two sides, and the normal
+    half: Float[Array, "s 2"]
+    depth: Float[Array, " s"]  # of a slice along z; 0 for what is thin
+    matter: Float[Array, " s"]  # of the medium, in mm, at right angles
+    medium: Medium  # (s,)
+    field: Float[Array, "m 3"]  # of the magnets, in tesla
+    field_z: Float[Array, "m 2"]
+
+
+@dataclass
+class _Stop:
+    name: str
+    z: Any
+    depth: Any = 0.0
+    matter: Any = 0.0
+    material: Material | None = None
+    centre: tuple[Any, Any] = (0.0, 0.0)
+    span: tuple[Any, Any] | None = None
+    tilt: tuple[Any, Any] = (0.0, 0.0)
+
+
+def stops(detector: Detector) -> Stops:
+    """Line up a detector of arrays in the frames beamline and portal; dtypes follow the detector's leaves."""
+    forward = -1 if detector.frame == "portal" else 1
+    dtype = jnp.result_type(*jax.tree.leaves(detector))
+    listed: list[_Stop] = []
+    ranges = []
+    for element in detector.elements:
+        own = _slices(element, forward) if isinstance(element, Slab) else [_plane(s) for s in element.surfaces()]
+        ranges.append((len(listed), len(listed) + len(own) - 1) if own else (-1, -1))
+        listed += own
+    magnets = detector.magnets()
+    listed += [_Stop(f"{m.name} {i}", end) for m in magnets for i, end in enumerate(m.z)]
+
+    def column(values: list[Any]) -> Array:
+        return jnp.stack([jnp.asarray(v, dtype) for v in values])
+
+    z = column([s.z for s in listed])
+    spans = [(math.inf, math.inf) if s.span is None else s.span for s in listed]
+    fields = [(m.B, 0.0, 0.0) if m.along == "x" else (0.0, m.B, 0.0) for m in magnets]
+    return Stops(
+        forward=forward,
+        names=tuple(s.name for s in listed),
+        elements=tuple(ranges),
+        # What is thin comes before a body that begins at the same place.
+        order=jnp.lexsort((column([s.depth for s in listed]) > 0, forward * z)),
+        middle=jnp.stack([*(column([s.centre[i] for s in listed]) for i in (0, 1)), z], -1),
+        axes=jnp.stack([_axes(*(jnp.asarray(t, dtype) for t in s.tilt)) for s in listed]),
+        half=jnp.stack([column([s[i] for s in spans]) for i in (0, 1)], -1) / 2,
+        depth=column([s.depth for s in listed]),
+        matter=column([s.matter for s in listed]),
+        medium=media([s.material for s in listed], dtype),
+        field=jnp.stack([column(list(b)) for b in fields]) if magnets else jnp.zeros((0, 3), dtype),
+        field_z=jnp.stack([column(list(m.z)) for m in magnets]) if magnets else jnp.zeros((0, 2), dtype),
+    )
+
+
+def _plane(s: Surface) -> _Stop:
+    thickness = s.x_over_X0 * material("silicon").X0 if s.material is None else s.thickness
+    return _Stop(s.name, s.position, 0.0, thickness, s.material, s.centre, s.span, s.tilt)
+
+
+def _slices(slab: Slab, forward: int) -> list[_Stop]:
+    """The slices of a slab, in the order in which a muon takes them."""
+    begin, end = slab.z if forward > 0 else slab.z[::-1]
+    step = (end - begin) / slab.slices
+    return [
+        _Stop(f"{slab.name} {i}", begin + i * step, abs(step), abs(step), slab.material, span=slab.span)
+        for i in range(slab.slices)
+    ]
+
+
+def _axes(about_x: Array, about_y: Array) -> Float[Array, "3 3"]:
+    """The plane's two sides and its normal, turned about x and then about y."""
+    (sx, cx), (sy, cy) = ((jnp.sin(t), jnp.cos(t)) for t in (about_x, about_y))
+    return jnp.stack(
+        [
+            jnp.stack([cy, jnp.zeros_like(cy), -sy]),
+            jnp.stack([sy * sx, cx, cy * sx]),
+            jnp.stack([sy * cx, -sx, cy * cx]),
+        ]
+    )
