@@ -8,6 +8,8 @@ from jaxtyping import Array, Float
 from detopt.backend import jax, jnp, register
 from detopt.detector.detector import FIELDS, Detector
 from detopt.detector.elements import ELEMENTS
+from detopt.detector.medium import Medium, media
+from detopt.materials import Material
 
 __all__ = ["Surfaces", "as_arrays", "surfaces"]
 
@@ -24,6 +26,19 @@ class Surfaces(eqx.Module):
     weight: Float[Array, "n 2"]  # 1 / resolution^2, 0 where nothing is measured
     efficiency: Float[Array, " n"]
     measured: tuple[tuple[bool, bool], ...] = eqx.field(static=True)
+    materials: tuple[Material | None, ...] = eqx.field(
+        static=True, default=()
+    )  # None, or none at all: only x/X0 is known
+
+    @property
+    def medium(self) -> Medium:
+        """What the surfaces are made of (n,)."""
+        return media(list(self.materials) or [None] * len(self.names), self.position.dtype)
+
+    @property
+    def slow(self) -> bool:
+        """Whether muons lose energy anywhere: where materials are known."""
+        return any(m is not None for m in self.materials)
 
 
 def as_arrays(detector: Detector, dtype: Any = jnp.float64) -> Detector:
@@ -53,4 +68,5 @@ def surfaces(detector: Detector) -> Surfaces:
         weight=jnp.stack(weight),
         efficiency=stack([s.efficiency for s in listed]),
         measured=tuple((first is not None, second is not None) for first, second in resolutions),
+        materials=tuple(s.material for s in listed),
     )

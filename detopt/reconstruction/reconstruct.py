@@ -10,6 +10,7 @@ from detopt.reconstruction.track_fit import fit_track, fitted_parameters
 from detopt.simulation.helix import helix, particle_path
 from detopt.simulation.physics import Physics
 from detopt.simulation.scattering import highland, velocity
+from detopt.simulation.transport import deviations
 
 __all__ = ["reconstruct"]
 
@@ -24,6 +25,7 @@ def reconstruct(
         path = particle_path(detector, p, theta, charge)
         crossings = helix(stacked, path.kappa, path.cot_theta)
         scattering = highland(stacked.x_over_X0 * crossings.obliquity, p, velocity(p, physics)) ** 2
-        return fit_track(stacked, path, crossings, start, hits, scattering, fitted, min_hits)
+        undisturbed = deviations(stacked, path, start, p, physics)
+        return fit_track(stacked, path, crossings, start, hits, scattering, undisturbed, fitted, min_hits)
 
     return jax.vmap(one)(particles.momentum, particles.theta, particles.start, hits)

@@ -8,7 +8,7 @@ from detopt.detector.surfaces import Surfaces
 from detopt.events import Deviation, Hits, Tracks
 from detopt.reconstruction.square_root import least_squares
 from detopt.simulation.helix import Crossings, Path
-from detopt.simulation.transport import deviations, outward_order
+from detopt.simulation.transport import outward_order
 
 __all__ = ["fit_track", "fitted_parameters"]
 
@@ -20,6 +20,7 @@ def fit_track(
     start: Deviation,
     hits: Hits,
     scattering: Float[Array, " n"],
+    undisturbed: Float[Array, "n 2"],
     parameters: Int[np.ndarray, " k"],
     min_hits: int,
 ) -> Tracks:
@@ -35,6 +36,7 @@ def fit_track(
         start: its true helix.
         hits: what was seen.
         scattering: variance in rad^2 of the projected scattering angle in each surface.
+        undisturbed: how far from the reference that helix meets the surfaces, in mm.
         parameters: which of d0, phi, kappa, z0, cot theta are fitted (kappa is not, without a field).
         min_hits: hits that make a track.
 
@@ -51,7 +53,7 @@ def fit_track(
     length = jnp.maximum(jnp.max(jnp.where(crossings.crossed, crossings.path, 0.0)), 1.0)
     one = jnp.ones_like(length)
     scale = jnp.stack([one, length, length**2, one, length])[parameters]
-    residual = hits.deviation - deviations(surfaces, path, start)
+    residual = hits.deviation - undisturbed
     # A single hit cannot tell z0 from cot theta: both are held, as is all of what is no track.
     root = jnp.sqrt(weight * jnp.stack([found, z_found]).astype(weight.dtype)[None])
     jacobian = crossings.hit[:, :, parameters] / scale[None, None]

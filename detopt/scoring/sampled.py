@@ -31,6 +31,12 @@ from detopt.simulation.streams import stream
 
 __all__ = ["SampledEvaluator"]
 
+# A resolution is the width of the core: single hard scatters make tails whose square has hardly a mean. Residuals count
+# with a weight that falls off smoothly beyond _CORE standard deviations of the track's own error.
+_CORE = 3.0
+_Z = np.linspace(-12, 12, 24001)
+_GAUSS = np.exp(-(_Z**2) / 2) / (1 + (_Z / _CORE) ** 8)
+_GAUSSIAN = float((_GAUSS * _Z**2).sum() / _GAUSS.sum())  # of a Gaussian of width one
 CHUNK = 2048  # muons; more do not fit into the processor's cache
 FEWEST_CHUNKS = 8  # for an error
 
@@ -40,7 +46,10 @@ class Sums(NamedTuple):
 
     tracks: Float[Array, "*chunks G"]
     z_tracks: Float[Array, "*chunks G"]
-    squares: Float[Array, "*chunks G 5"]  # of the residuals of tracks, kappa relative; 0 for what is not found
+    squares: Float[
+        Array, "*chunks G 5"
+    ]  # weighted, of the residuals of tracks, kappa relative; 0 for what is not found
+    weights: Float[Array, "*chunks G 5"]
     head: Float[Array, "*chunks 2"]
 
 
@@ -146,16 +155,24 @@ class SampledEvaluator:
         kappa = particle_path(design, particles.momentum, particles.theta, self.source.charge).kappa
         kappa = jnp.where(kappa == 0, 1.0, kappa)  # without a field pT is not measured, and must not spoil the rest
         sine2 = jnp.sin(particles.theta) ** 2
+        pull2 = residual**2 / jnp.maximum(jnp.diagonal(tracks.covariance, axis1=1, axis2=2), 1e-30)
         residual = residual.at[:, 2].divide(kappa).at[:, 4].multiply(sine2)
         counted = jnp.stack([tracks.found] * 3 + [tracks.z_found] * 2, -1)
-        squares = jnp.where(counted, residual, 0.0) ** 2
         dtype = residual.dtype
+        # Far out the eighth power would overflow in float32, and weighs nothing.
+        weight = counted.astype(dtype) / (1 + (jnp.minimum(pull2, 1e4) / _CORE**2) ** 4)
         loss = jnp.zeros(2, dtype)
         if self._with_head:
             # The source's own muons come first.
             seen, truth = jax.tree.map(lambda x: x[: self.chunk], (tracks, particles))
             loss = jnp.stack([jnp.mean(s) for s in head.scores(exposures(seen, truth, drawn[0][1], condition))])
-        return Sums(mean(tracks.found.astype(dtype)), mean(tracks.z_found.astype(dtype)), mean(squares), loss)
+        return Sums(
+            mean(tracks.found.astype(dtype)),
+            mean(tracks.z_found.astype(dtype)),
+            mean(weight * jnp.where(counted, residual, 0.0) ** 2),
+            mean(weight),
+            loss,
+        )
 
     def limits(self, design: Detector) -> Float[Array, " rows"]:
         """The constraints of a design; none of them may be sampled."""
@@ -177,7 +194,7 @@ class SampledEvaluator:
 
     def _readout(self, design: Detector, mean: Sums) -> Score:
         """The score of mean statistics: anything nonlinear happens here."""
-        variance = [mean.squares[:, i] / (mean.tracks if i < 3 else mean.z_tracks) for i in range(5)]
+        variance = [mean.squares[:, i] / mean.weights[:, i] / _GAUSSIAN for i in range(5)]
         if design.field is None:
             variance[2] = jnp.full_like(variance[2], jnp.inf)
         tracks = ExpectedTracks(
@@ -194,7 +211,7 @@ class SampledEvaluator:
         if self.groups:
             sums = jax.tree.map(lambda x: x.astype(dtype), self._sums(design, head, key))
         else:
-            sums = Sums(*(jnp.zeros((self.chunks, *s), dtype) for s in ((0,), (0,), (0, 5), (2,))))
+            sums = Sums(*(jnp.zeros((self.chunks, *s), dtype) for s in ((0,), (0,), (0, 5), (0, 5), (2,))))
         mean = jax.tree.map(lambda x: jnp.mean(x, axis=0), sums)
         # Delta method: what each chunk would change by itself, to first order.
         deviation = jax.tree.map(lambda x, m: x - m[None], sums, mean)

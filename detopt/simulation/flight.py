@@ -16,10 +16,9 @@ from jaxtyping import Array, Bool, Float
 from detopt.backend import jax, jnp
 from detopt.detector.medium import Medium
 from detopt.detector.stops import Stops
-from detopt.simulation.matter import SLOWEST, Deflection, Dice, deflection, loss, mean_loss, median_loss
+from detopt.simulation.matter import Deflection, Dice, deflection, loss, mean_loss, median_loss, slower
 from detopt.simulation.physics import Physics
 from detopt.simulation.scattering import velocity
-from detopt.simulation.source import MUON_MASS
 
 __all__ = ["Leg", "Muon", "fly"]
 
@@ -113,7 +112,7 @@ def _meet(stops: Stops, muon: Muon, charge: Array, stop: _Stop) -> tuple[Muon, A
 
 def _deflect(direction: Float[Array, " 3"], by: Deflection) -> tuple[Float[Array, " 3"], Float[Array, " 3"]]:
     """The new direction, and the displacement in mm; the angles are in the planes that hold x and y."""
-    x, y, z = direction
+    x, _, z = direction
     across = jnp.sqrt(x**2 + z**2)
     first = jnp.stack([z / across, jnp.zeros_like(x), -x / across])
     second = _cross(direction, first)
@@ -138,7 +137,7 @@ def _matter(
     path = stop.matter / jnp.maximum(oblique, 1e-3)
     momentum, middle = muon.momentum, muon.momentum
     if physics.energy_loss:
-        middle = _slower(momentum, mean_loss(stop.medium, path / 2, momentum).mean)[0]
+        middle = slower(momentum, mean_loss(stop.medium, path / 2, momentum).mean)[0]
         if physics.straggling:
             gone = loss(stop.medium, path, middle, dice)
         else:
@@ -146,7 +145,7 @@ def _matter(
             after = _Spent(spent.thickness, spent.mean + step.mean, spent.xi + step.xi)
             gone = median_loss(after.mean, after.xi, start) - median_loss(spent.mean, spent.xi, start)
             spent = after
-        momentum, stopped = _slower(momentum, gone)
+        momentum, stopped = slower(momentum, gone)
         middle = (muon.momentum + momentum) / 2
         muon = muon._replace(alive=muon.alive & ~stopped)
     bent = deflection(stop.medium, path, spent.thickness, middle, velocity(middle, physics), dice, physics)
@@ -159,14 +158,6 @@ def _matter(
     position = position + jnp.where(thin, 0.0, aside)
     spent = spent._replace(thickness=spent.thickness + jnp.where(thin, 0.0, path / stop.medium.X0))
     return Muon(position, direction, momentum, muon.alive), spent
-
-
-def _slower(momentum: Array, lost: Array) -> tuple[Array, Array]:
-    """Momentum after a loss of energy, and whether the muon has stopped (it keeps the least momentum then)."""
-    least = (SLOWEST**2 + MUON_MASS**2) ** 0.5
-    energy = jnp.sqrt(momentum**2 + MUON_MASS**2) - lost
-    stopped = energy <= least
-    return jnp.sqrt(jnp.where(stopped, least, energy) ** 2 - MUON_MASS**2), stopped
 
 
 def fly(stops: Stops, muon: Muon, charge: Float[Array, ""], dice: Dice, physics: Physics) -> Leg:

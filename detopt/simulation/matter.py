@@ -12,7 +12,7 @@ Without tails, scattering is Gaussian with the width of Highland's formula for a
 
 from typing import Any, NamedTuple
 
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from detopt.backend import jax, jnp
 from detopt.detector.medium import ELECTRON_MASS, Medium
@@ -20,7 +20,7 @@ from detopt.simulation.physics import Physics
 from detopt.simulation.scattering import highland_variance
 from detopt.simulation.source import MUON_MASS
 
-__all__ = ["SLOWEST", "Deflection", "Dice", "Lost", "deflection", "dice", "loss", "mean_loss", "median_loss"]
+__all__ = ["SLOWEST", "Deflection", "Dice", "Lost", "deflection", "dice", "loss", "mean_loss", "median_loss", "slower"]
 
 SLOWEST = 0.02  # GeV: a muon of less momentum has stopped, a few micrometres of iron further on
 _NEWTON = 4
@@ -29,8 +29,8 @@ _NEWTON = 4
 class Dice(NamedTuple):
     """The random numbers of one passage through matter."""
 
-    normal: Float[Array, "*batch 5"]  # two angles, two displacements, energy
-    uniform: Float[Array, "*batch 5"]  # largest angle: size, azimuth, where; two largest energy transfers
+    normal: Float[Array, "*batch 5"]  # two angles, energy, two displacements
+    uniform: Float[Array, "*batch 5"]  # two largest energy transfers; largest angle: size, azimuth, where
 
 
 class Deflection(NamedTuple):
@@ -40,10 +40,18 @@ class Deflection(NamedTuple):
     aside: tuple[Float[Array, ""], Float[Array, ""]]
 
 
-def dice(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> Dice:
-    """Draw them."""
+def dice(key: jax.Array, number: int, dtype: Any, physics: Physics, thin: bool) -> Dice:
+    """Draw for so many muons what this physics needs; what it does not need is filled up."""
     first, second = jax.random.split(key)
-    return Dice(jax.random.normal(first, (*shape, 5), dtype), jax.random.uniform(second, (*shape, 5), dtype))
+    straggling = physics.energy_loss and physics.straggling
+    normals = 2 + straggling if thin else 5
+    begin, end = 0 if straggling else 2, (4 if thin else 5) if physics.tails else 2
+    normal = jax.random.normal(first, (number, normals), dtype)
+    uniform = jax.random.uniform(second, (number, max(end - begin, 0)), dtype)
+    return Dice(
+        jnp.pad(normal, ((0, 0), (0, 5 - normals))),
+        jnp.pad(uniform, ((0, 0), (begin, 5 - max(end, begin)))),
+    )
 
 
 # -- scattering ------------------------------------------------------------------------------------------------------------
@@ -72,21 +80,20 @@ def deflection(
     here = path > 0
     length = jnp.where(here, path, 1.0)
     if physics.tails:
-        q2, soft = _largest_deflection(medium, length, momentum, beta, dice.uniform[0])
+        q2, soft = _largest_deflection(medium, length, momentum, beta, dice.uniform[2])
         width = jnp.sqrt(soft / 2) / momentum
-        azimuth = 2 * jnp.pi * dice.uniform[1]
+        azimuth = 2 * jnp.pi * dice.uniform[3]
         hard = jnp.sqrt(q2) / momentum
-        hard_x, hard_y, left = hard * jnp.cos(azimuth), hard * jnp.sin(azimuth), 1 - dice.uniform[2]
+        hard_x, hard_y, left = hard * jnp.cos(azimuth), hard * jnp.sin(azimuth), 1 - dice.uniform[4]
     else:
         variance = highland_variance(before, length / medium.X0, momentum, beta)
         width = jnp.sqrt(jnp.where(variance > 0, variance, 1.0)) * (variance > 0)
         hard_x = hard_y = left = jnp.zeros_like(width)
     z = dice.normal
     # Displacement and angle of a uniform scatterer correlate by sqrt(3) / 2 (PDG section 34.3).
-    width_x, width_y = width * length / 12**0.5, width * length / 12**0.5
     x, y = width * z[0] + hard_x, width * z[1] + hard_y
-    aside_x = width * z[0] * length / 2 + width_x * z[2] + hard_x * left * length
-    aside_y = width * z[1] * length / 2 + width_y * z[3] + hard_y * left * length
+    aside_x = width * z[0] * length / 2 + width * length / 12**0.5 * z[3] + hard_x * left * length
+    aside_y = width * z[1] * length / 2 + width * length / 12**0.5 * z[4] + hard_y * left * length
     return Deflection(
         angles=(jnp.where(here, x, 0.0), jnp.where(here, y, 0.0)),
         aside=(jnp.where(here, aside_x, 0.0), jnp.where(here, aside_y, 0.0)),
@@ -171,6 +178,24 @@ def mean_loss(medium: Medium, path: Float[Array, ""], momentum: Float[Array, ""]
     return Lost(xi * jnp.maximum(logarithm - 2 * beta**2 - density, 1.0), xi, largest)
 
 
+def largest_transfer(momentum: Float[Array, ""]) -> Float[Array, ""]:
+    """Of energy to an electron at rest, in GeV: PDG eq. 34.4."""
+    gamma, ratio = jnp.sqrt((momentum / MUON_MASS) ** 2 + 1), ELECTRON_MASS / MUON_MASS
+    return 2 * ELECTRON_MASS * (momentum / MUON_MASS) ** 2 / (1 + 2 * gamma * ratio + ratio**2)
+
+
+def median_loss(mean: Float[Array, ""], xi: Float[Array, ""], momentum: Float[Array, ""]) -> Float[Array, ""]:
+    """Median energy loss of muons that lose `mean` on average, with Landau's xi: all in GeV.
+
+    Landau's distribution has its median at mean + xi (ln kappa + beta^2 + 0.4228 + 1.3558), kappa = xi / T_max (PDG
+    section 34.2.9; Landau, J. Phys. USSR 8 (1944) 201); where kappa is large it is Gaussian, and mean and median agree.
+    """
+    some = xi > 0
+    x = jnp.where(some, xi, 1.0)
+    below = jnp.log(largest_transfer(momentum) / x) - momentum**2 / (momentum**2 + MUON_MASS**2) - 1.7786
+    return mean - jnp.where(some, x * jax.nn.softplus(below), 0.0)
+
+
 def loss(medium: Medium, path: Float[Array, ""], momentum: Float[Array, ""], dice: Dice) -> Float[Array, ""]:
     """Energy lost over a path with straggling, in GeV: the two hardest delta rays, and all softer ones.
 
@@ -180,8 +205,8 @@ def loss(medium: Medium, path: Float[Array, ""], momentum: Float[Array, ""], dic
     lost = mean_loss(medium, jnp.where(here, path, 1.0), momentum)
     beta2 = momentum**2 / (momentum**2 + MUON_MASS**2)
     xi, largest = jnp.where(here, lost.xi, 1.0), lost.largest
-    first = -jnp.log1p(-dice.uniform[3])
-    second = first - jnp.log1p(-dice.uniform[4])
+    first = -jnp.log1p(-dice.uniform[0])
+    second = first - jnp.log1p(-dice.uniform[1])
 
     def transfer(arrival: Array) -> Array:
         """Solve 1/t - 1 + beta^2 ln t = arrival T_max / xi for t = T / T_max."""
@@ -197,7 +222,15 @@ def loss(medium: Medium, path: Float[Array, ""], momentum: Float[Array, ""], dic
     soft = lost.mean - xi * (-jnp.log(t2) - beta2 * (1 - t2))
     variance = xi * largest * t2 * (1 - beta2 * t2 / 2)
     skewness = xi * (largest * t2) ** 2 * (1 / 2 - beta2 * t2 / 3) / variance**1.5
-    z = dice.normal[4]
+    z = dice.normal[2]
     # Cornish and Fisher's first term carries the skewness of what is left.
     total = (t1 + t2) * largest + soft + jnp.sqrt(variance) * (z + skewness * (z**2 - 1) / 6)
     return jnp.where(here, jnp.maximum(total, 0.0), 0.0)
+
+
+def slower(momentum: Float[Array, ""], lost: Float[Array, ""]) -> tuple[Float[Array, ""], Bool[Array, ""]]:
+    """Momentum in GeV after a loss of energy, and whether the muon has stopped (it keeps the least momentum then)."""
+    least = (SLOWEST**2 + MUON_MASS**2) ** 0.5
+    energy = jnp.sqrt(momentum**2 + MUON_MASS**2) - lost
+    stopped = energy <= least
+    return jnp.sqrt(jnp.where(stopped, least, energy) ** 2 - MUON_MASS**2), stopped

@@ -1,5 +1,7 @@
 """Particles to hits: the true path through every surface, then what the sensors make of it."""
 
+from dataclasses import replace
+
 from jaxtyping import Array, Float
 
 from detopt.backend import jax, jnp
@@ -7,12 +9,12 @@ from detopt.detector.detector import Detector
 from detopt.detector.surfaces import Surfaces, surfaces
 from detopt.events import Deviation, Hits, Particles
 from detopt.simulation.helix import particle_path
+from detopt.simulation.matter import Dice, dice
 from detopt.simulation.physics import Physics
-from detopt.simulation.scattering import velocity
 from detopt.simulation.streams import each, stream
 from detopt.simulation.transport import transport
 
-__all__ = ["simulate"]
+__all__ = ["roll", "simulate"]
 
 
 def simulate(
@@ -33,25 +35,28 @@ def simulate(
     """
     stacked, count = surfaces(detector), len(particles.momentum)
     dtype, names = stacked.position.dtype, stacked.names
-
-    def normals(name: str) -> Float[Array, "n count 2"]:
-        return jax.vmap(lambda k: jax.random.normal(k, (count, 2), dtype))(each(stream(key, name), names))
-
-    scattering, smearing = normals("scattering"), normals("response")
+    rolled = roll(stacked, key, count, physics)
+    smearing = jax.vmap(lambda k: jax.random.normal(k, (count, 2), dtype))(each(stream(key, "response"), names))
     chance = jax.vmap(lambda k: jax.random.uniform(k, (count,), dtype))(each(stream(key, "efficiency"), names))
     fires = jnp.ones((count, len(names)), bool) if all_hits else stacked.efficiency[None, :] > chance.T
-    noise = smearing * hit_resolution(stacked)[:, None, :]
+    noise = jnp.swapaxes(smearing, 0, 1) * hit_resolution(stacked)[None]
     measured = jnp.asarray(stacked.measured)[:, 0]
 
-    def one(
-        p: Array, theta: Array, start: Deviation, kicks: Float[Array, "n 2"], noise: Float[Array, "n 2"], fires: Array
-    ) -> Hits:
+    def one(p: Array, theta: Array, start: Deviation, rolled: Dice, noise: Float[Array, "n 2"], fires: Array) -> Hits:
         path = particle_path(detector, p, theta, charge)
-        crossed, moved = transport(stacked, path, start, p, velocity(p, physics), kicks)
-        return Hits(crossed & fires & measured, moved + noise)
+        flight = transport(stacked, path, start, p, rolled, physics)
+        return Hits(flight.crossed & fires & measured, flight.moved + noise)
 
-    kicks, noise = jnp.swapaxes(scattering, 0, 1), jnp.swapaxes(noise, 0, 1)
-    return jax.vmap(one)(particles.momentum, particles.theta, particles.start, kicks, noise, fires)
+    return jax.vmap(one)(particles.momentum, particles.theta, particles.start, rolled, noise, fires)
+
+
+def roll(stacked: Surfaces, key: jax.Array, count: int, physics: Physics) -> Dice:
+    """Random numbers (count, n, 5) of so many muons on each surface."""
+    if not stacked.slow:
+        physics = replace(physics, energy_loss=False)
+    dtype = stacked.position.dtype
+    rolled = jax.vmap(lambda k: dice(k, count, dtype, physics, True))(each(stream(key, "scattering"), stacked.names))
+    return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), rolled)
 
 
 def hit_resolution(stacked: Surfaces) -> Float[Array, "n 2"]:

@@ -10,18 +10,22 @@ which follow from the triangle of the origin, the point and the centre of the ci
 difference from the reference helix (see `detopt.events`), by formulas without cancellation.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from detopt.backend import jax, jnp
+from detopt.detector.medium import Medium
 from detopt.detector.surfaces import Surfaces
 from detopt.events import Deviation
 from detopt.simulation.helix import Path, helix
-from detopt.simulation.scattering import highland
+from detopt.simulation.matter import Dice, deflection, loss, mean_loss, median_loss, slower
+from detopt.simulation.physics import Physics
+from detopt.simulation.scattering import velocity
 
-__all__ = ["deviations", "outward_order", "transport"]
+__all__ = ["Flight", "deviations", "outward_order", "transport"]
 
 
 class Surface(NamedTuple):
@@ -171,9 +175,16 @@ def _reached(radius: Array, path: Path, state: Deviation) -> Array:
 
 
 def _kicked(
-    passage: Passage, path: Path, state: Deviation, angles: tuple[Float[Array, ""], Float[Array, ""]]
+    passage: Passage,
+    path: Path,
+    state: Deviation,
+    angles: tuple[Float[Array, ""], Float[Array, ""]],
+    bent: Float[Array, ""],
 ) -> Deviation:
-    """The helix after a deflection by two projected angles: in the bending plane, and towards larger z."""
+    """The helix after a deflection by two projected angles: in the bending plane, and towards larger z.
+
+    `bent` is how much more a slower muon curves, relative to what it did.
+    """
     h, kappa, cot = -state.d0, path.kappa + state.kappa, path.cot_theta + state.cot_theta
     sideways, up = angles
     # direction = t + sideways e1 + up e2, in units of sin(theta) in the transverse plane
@@ -183,9 +194,10 @@ def _kicked(
     longer = jnp.sqrt(1 + square_less_one)
     d_cot = (up - cot * square_less_one / (1 + longer)) / longer
     d_psi = jnp.arctan2(across, ahead)
-    # The momentum stays: kappa ~ 1 / sin(theta).
+    # kappa ~ 1 / (p sin(theta))
     steeper = d_cot * (2 * cot + d_cot) / (1 + cot**2)
-    d_kappa = kappa * steeper / (1 + jnp.sqrt(1 + steeper))
+    steeper = steeper / (1 + jnp.sqrt(1 + steeper))
+    d_kappa = kappa * (steeper + bent * (1 + steeper))
     # r sin(alpha) - kappa r^2 / 2 = h - kappa h^2 / 2 gives the new h = -d0.
     r, sine = passage.radius, passage.sin_alpha
     cosine = jnp.sqrt(1 - sine**2)
@@ -213,22 +225,46 @@ def outward_order(surfaces: Surfaces, path: Path) -> Int[Array, " n"]:
     return jnp.argsort(helix(surfaces, path.kappa, path.cot_theta).path)
 
 
-def deviations(surfaces: Surfaces, path: Path, state: Deviation) -> Float[Array, "n 2"]:
-    """How far from the reference an undisturbed helix meets each surface, in mm along the two axes."""
+def deviations(
+    surfaces: Surfaces, path: Path, state: Deviation, momentum: Float[Array, ""], physics: Physics
+) -> Float[Array, "n 2"]:
+    """How far from the reference an undisturbed muon meets each surface, in mm along the two axes.
+
+    It is not scattered, and loses the median energy.
+    """
+    if surfaces.slow and physics.energy_loss:
+        n, zero = len(surfaces.names), jnp.zeros((), surfaces.position.dtype)
+        nothing = Dice(*(jnp.zeros((n, 5), zero.dtype),) * 2)
+        return _outwards(surfaces, path, state, momentum, nothing, replace(physics, straggling=False), False).moved
     rows = Surface(surfaces.position, surfaces.low, surfaces.high, jnp.asarray(surfaces.cylinder))
     disks = not all(surfaces.cylinder)
     passages = jax.vmap(lambda row: _passage(row, path, state, disks))(rows)
     return jnp.stack(passages.deviation, -1)
 
 
+class Flight(NamedTuple):
+    """A muon on its way through n surfaces, in their order; helices as deviations from the reference."""
+
+    crossed: Bool[Array, " n"]
+    moved: Float[Array, "n 2"]  # from the reference, in mm along the two axes
+    before: Deviation  # (n,) the helix on which it arrives, and that on which it goes on
+    after: Deviation
+    momentum_before: Float[Array, " n"]
+    momentum_after: Float[Array, " n"]
+    goes_on: Bool[Array, " n"]  # has not stopped here or before
+
+
+class _Muon(NamedTuple):
+    state: Deviation
+    momentum: Float[Array, ""]
+    goes_on: Bool[Array, ""]
+    mean: Float[Array, ""]  # lost so far
+    xi: Float[Array, ""]
+
+
 def transport(
-    surfaces: Surfaces,
-    path: Path,
-    start: Deviation,
-    momentum: Float[Array, ""],
-    velocity: Float[Array, ""],
-    normals: Float[Array, "n 2"],
-) -> tuple[Bool[Array, " n"], Float[Array, "n 2"]]:
+    surfaces: Surfaces, path: Path, start: Deviation, momentum: Float[Array, ""], dice: Dice, physics: Physics
+) -> Flight:
     """Follow one particle outwards through every surface.
 
     Args:
@@ -236,33 +272,65 @@ def transport(
         path: the reference of the particle.
         start: the particle's own helix.
         momentum: in GeV.
-        velocity: beta, for scattering.
-        normals: standard normal numbers, two for each surface.
-
-    Returns:
-        Which surfaces are crossed (n,), and how far from the reference in mm (n, 2).
+        dice: random numbers for each surface (n, 5).
+        physics: which effects are on.
     """
-    order, disks = outward_order(surfaces, path), not all(surfaces.cylinder)
-    rows = Surface(surfaces.position, surfaces.low, surfaces.high, jnp.asarray(surfaces.cylinder))
-    in_order = jax.tree.map(lambda column: column[order], (rows, surfaces.x_over_X0, normals))
+    return _outwards(surfaces, path, start, momentum, dice, physics, True)
 
-    def outwards(state: Deviation, each: tuple[Surface, Array, Array]) -> tuple[Deviation, tuple[Array, Array]]:
-        surface, x_over_X0, draws = each
+
+def _outwards(
+    surfaces: Surfaces,
+    path: Path,
+    start: Deviation,
+    momentum: Float[Array, ""],
+    dice: Dice,
+    physics: Physics,
+    scatters: bool,
+) -> Flight:
+    order, disks = outward_order(surfaces, path), not all(surfaces.cylinder)
+    slow, medium = surfaces.slow and physics.energy_loss, surfaces.medium
+    matter = surfaces.x_over_X0 * medium.X0
+    rows = Surface(surfaces.position, surfaces.low, surfaces.high, jnp.asarray(surfaces.cylinder))
+    in_order = jax.tree.map(lambda column: column[order], (rows, medium, matter, dice))
+    zero = jnp.zeros_like(momentum)
+
+    def step(muon: _Muon, each: tuple[Surface, Medium, Array, Dice]) -> tuple[_Muon, Flight]:
+        surface, medium, matter, dice = each
+        state = muon.state
         passage = _passage(surface, path, state, disks)
         csc = jnp.sqrt(1 + (path.cot_theta + state.cot_theta) ** 2)
         facing = jnp.sqrt(1 - passage.sin_alpha**2) / csc
         if disks:
             facing = jnp.where(surface.cylinder, facing, jnp.abs(path.cot_theta + state.cot_theta) / csc)
-        crossed = passage.crossed
-        width = highland((x_over_X0 / jnp.where(crossed, facing, 1.0))[None], momentum, velocity)[0]
+        crossed = passage.crossed & muon.goes_on
         # What is not crossed deflects a straight line by zero: all is finite there, and so are its derivatives.
-        width = jnp.where(crossed, width, 0.0)
+        through = jnp.where(crossed, matter / jnp.where(crossed, facing, 1.0), 0.0)
+        after, middle, bent, stopped = muon, muon.momentum, zero, jnp.zeros((), bool)
+        if slow:
+            if physics.straggling:
+                gone, mean, xi = loss(medium, through, muon.momentum, dice), muon.mean, muon.xi
+            else:
+                spent = mean_loss(medium, through, muon.momentum)
+                mean, xi = muon.mean + spent.mean, muon.xi + spent.xi
+                gone = median_loss(mean, xi, momentum) - median_loss(muon.mean, muon.xi, momentum)
+            less, stopped = slower(muon.momentum, gone)
+            middle, bent = (muon.momentum + less) / 2, muon.momentum / less - 1
+            after = _Muon(state, less, muon.goes_on & ~stopped, mean, xi)
+        angles = (zero, zero)
+        if scatters:
+            angles = deflection(medium, through, zero, middle, velocity(middle, physics), dice, physics).angles
         here, own = (jax.tree.map(lambda x: jnp.where(crossed, x, 0.0), part) for part in (path, state))
-        kicked = _kicked(passage, here, own, (width * draws[0], width * draws[1]))
-        state = jax.tree.map(lambda new, old: jnp.where(crossed, new, old), kicked, state)
-        return state, (crossed, jnp.stack(passage.deviation))
+        if scatters or slow:
+            kicked = _kicked(passage, here, own, angles, bent)
+            state = jax.tree.map(lambda new, old: jnp.where(crossed, new, old), kicked, state)
+        after = after._replace(state=state)
+        flight = Flight(
+            crossed, jnp.stack(passage.deviation), muon.state, state, muon.momentum, after.momentum, after.goes_on
+        )
+        return after, flight
 
-    # The reverse pass keeps the five numbers between surfaces, not all that happens on them.
-    _, (crossed, moved) = jax.lax.scan(jax.checkpoint(outwards), start, in_order)
+    # The reverse pass keeps what a muon is between surfaces, not all that happens on them.
+    muon = _Muon(start, momentum, jnp.ones((), bool), zero, zero)
+    _, flight = jax.lax.scan(jax.checkpoint(step), muon, in_order)
     back = jnp.argsort(order)
-    return crossed[back], moved[back]
+    return jax.tree.map(lambda column: column[back], flight)

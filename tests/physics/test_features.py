@@ -34,8 +34,8 @@ def seen(root):
     def run(key):
         particles, fraction = generate(source, key, (MUONS, 1), design.field.B, jnp.float32)
         particles = jax.tree.map(lambda x: x.reshape(-1), particles)
-        hits = simulate(design, particles, -1, Physics(), key, all_hits=True)
-        tracks = reconstruct(design, particles, hits, -1, Physics(), 4)
+        hits = simulate(design, particles, -1, Physics(tails=False), key, all_hits=True)
+        tracks = reconstruct(design, particles, hits, -1, Physics(tails=False), 4)
         return particles, tracks, exposures(tracks, particles, fraction, jnp.zeros(0, jnp.float32))
 
     particles, tracks, seen = run(jax.random.key(3))

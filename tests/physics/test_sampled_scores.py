@@ -31,6 +31,7 @@ TRACKS = {
 }
 OBJECTIVES = {**TRACKS, "loss": Discrimination()}
 SOURCE = Decay(hadron="B0", hadron_momentum=(5.0, 20.0), momentum=(1.0, 10.0), within=18.0)
+PHYSICS = Physics(tails=False)  # Gaussian kicks, as in `expected` mode
 # Bounds in base units, for the scale of a gradient.
 BOUNDS = {
     "L0.radius": (23.2, 405.3), "L3.radius": (23.2, 405.3), "L1.pitch.rphi": (0.015, 0.060),
@@ -64,7 +65,7 @@ class System(NamedTuple):
 def system(root):
     detector = detopt.load(root / "detectors/its2_like.yaml")
     evaluate = SampledEvaluator(
-        OBJECTIVES, {}, Prices(), SOURCE, Physics(), Space(as_arrays(detector), ()), events=1, precision=None
+        OBJECTIVES, {}, Prices(), SOURCE, PHYSICS, Space(as_arrays(detector), ()), events=1, precision=None
     )
     evaluate.chunk, evaluate.chunks = 128, 8
     head = head_of(jnp.float64)
@@ -87,7 +88,7 @@ def check_against_expected(system, keys):
     for efficiency in (None, 0.8):
         detector = system.detector if efficiency is None else with_efficiency(system.detector, efficiency)
         design = as_arrays(detector)
-        exact = Evaluator(TRACKS, {}, Prices(), SOURCE, Physics(), with_efficiency(detector, 0.8))
+        exact = Evaluator(TRACKS, {}, Prices(), SOURCE, PHYSICS, with_efficiency(detector, 0.8))
         truth = np.asarray(compiled(exact)(design).values)
         values, errors = rows_of(system, design, keys)
         quoted = np.sqrt(np.mean(errors**2, 0))
@@ -154,7 +155,7 @@ def value_and_gradient(root, events, options=None):
     """Compiled value, and value and gradient, of a float32 score of so many muons."""
     design = as_arrays(detopt.load(root / "detectors/its2_like.yaml"), jnp.float32)
     objectives = {"d0": TRACKS["d0"], "loss": Discrimination()}
-    evaluate = SampledEvaluator(objectives, {}, Prices(), SOURCE, Physics(), Space(design, ()), events=events)
+    evaluate = SampledEvaluator(objectives, {}, Prices(), SOURCE, PHYSICS, Space(design, ()), events=events)
     head, key = head_of(jnp.float32), jax.random.key(0)
 
     def value(design, key):

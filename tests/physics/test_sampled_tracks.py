@@ -22,7 +22,7 @@ from detopt.simulation.source import Decay
 
 MUONS, WITHIN = 16_384, 0.03
 compiled = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-PHYSICS = Physics()
+PHYSICS = Physics(tails=False)
 CASES = [
     ("its2_like", 1.0, 90.0), ("its2_like", 50.0, 90.0), ("its2_like", 1.0, 40.0), ("its2_like", 50.0, 40.0),
     ("fccee_cld", 1.0, 90.0), ("fccee_cld", 50.0, 90.0), ("fccee_cld", 1.0, 65.0), ("fccee_cld", 50.0, 65.0),

@@ -10,6 +10,8 @@ from detopt.backend import jax, jnp
 from detopt.detector.surfaces import Surfaces
 from detopt.events import Deviation
 from detopt.simulation.helix import Path, helix
+from detopt.simulation.matter import Dice
+from detopt.simulation.physics import Physics
 from detopt.simulation.scattering import beta, highland
 from detopt.simulation.transport import transport
 
@@ -32,8 +34,9 @@ ROWS = 80  # particles in a batch: everything here is compiled once
 
 
 def moved(layers, path, start, momentum, normals):
-    crossed, where = transport(layers, path, start, momentum, beta(momentum), normals)
-    return where, crossed
+    rolled = Dice(jnp.pad(normals, ((0, 0), (0, 3))), jnp.zeros((len(normals), 5)))
+    flight = transport(layers, path, start, momentum, rolled, Physics(tails=False))
+    return flight.moved, flight.crossed
 
 
 def pull(layers, path, start, momentum, normals, cotangent):
