@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from detopt.detector.sensor import Readout, SingleSensor, Surface
-from detopt.materials import material
-from detopt.parameters import quantity
+from detopt.materials import Material
+from detopt.parameters import quantity, whole
 
 __all__ = ["Panel", "Plane", "Slab"]
 
@@ -50,7 +50,7 @@ class Panel(Plane):
 
 
 _LONGEST = 2.0, 0.05  # X0 and GeV of mean loss that one slice of a body holds: finer slices change nothing
-_MOST_SLICES = 200
+_MOST = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,17 +61,18 @@ class Slab:
     frames: ClassVar[tuple[str, ...]] = ("beamline", "portal")
     measures: ClassVar[bool] = False
     name: str
-    material: str
+    material: Material
     z: Any = quantity("mm", range=True, doc="from and to along the beam")
     span: Any = quantity("mm", above=0, axes=True, default=None, doc="full width in x and y; endless if not given")
 
-    @property
-    def slices(self) -> int:
-        """Into how many slices a particle takes it, at least for the thickness as read."""
-        known = material(self.material)
-        depth = float(self.z[1]) - float(self.z[0])
-        per_length = 2e-3 * known.density / 10  # GeV / mm of a minimum ionising particle
-        return min(max(math.ceil(depth / known.X0 / _LONGEST[0]), math.ceil(depth * per_length / _LONGEST[1]), 1), 200)
+    slices: int = whole(0, least=0, most=_MOST)  # that a muon takes it in; 0: as many as it needs
+
+    def __post_init__(self) -> None:
+        if self.slices == 0:  # while the numbers are floats; their number is part of the structure
+            depth = self.z[1] - self.z[0]
+            lost = 2e-3 * self.material.density / 10 * depth  # GeV: 2 MeV cm2/g is minimum ionisation, roughly
+            needed = max(depth / self.material.X0 / _LONGEST[0], lost / _LONGEST[1])
+            object.__setattr__(self, "slices", min(max(math.ceil(needed), 1), _MOST))
 
     def readouts(self) -> tuple[Readout, ...]:
         """Slabs are not read out."""

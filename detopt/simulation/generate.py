@@ -39,7 +39,7 @@ def generate(
         Particles (exposures, muons), and the fraction of displaced muons that each exposure was drawn with (exposures,).
     """
     keys = dict(zip(("angle", "momentum", "fraction", "decay", "displaced"), jax.random.split(key, 5), strict=True))
-    low, high = source.theta if theta is None else (theta, theta)
+    low, high = source.angles() if theta is None else (theta, theta)
     if low == high:
         angle = jnp.full(shape, low, dtype)
     else:

@@ -1,34 +1,56 @@
-"""Where particles come from. Declarations only: no JAX (see `detopt.simulation.generate` for the drawing)."""
+"""Where particles come from. Declarations only: no JAX.
+
+`detopt.simulation.generate` draws guns and decays for the scores of a barrel, `detopt.simulation.rays` everything else.
+"""
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from detopt.parameters import quantity
+from detopt.simulation.cosmic import Cosmic
+from detopt.simulation.muon import MUON_MASS, Source
+from detopt.simulation.resonance import Resonance
 
-__all__ = ["HADRONS", "SOURCES", "Decay", "Gun", "Hadron"]
+__all__ = [
+    "HADRONS",
+    "MUON_MASS",
+    "SOURCES",
+    "Beam",
+    "Cosmic",
+    "Decay",
+    "Gun",
+    "Hadron",
+    "Resonance",
+    "Source",
+    "check_frame",
+    "word_of",
+]
 
 _NODES = 8  # Gauss-Legendre points over a range: exact to 1e-6 for curves as smooth as a resolution's
-MUON_MASS = 0.1056583755  # GeV, PDG 2022
 _LIGHT = 299.792458  # mm/ns
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Muons:
+class _Muons(Source):
     """What every source of single muons says."""
 
     particle: Literal["mu-", "mu+"] = "mu-"
     momentum: Any = quantity("GeV", above=0, range=True, doc="momentum of the muon, or [from, to]")
-    theta: Any = quantity(
-        "rad", above=0, below=math.pi, range=True, default=(math.pi / 2,) * 2, doc="polar angle of the muon"
-    )
+    theta: Any = quantity("rad", above=0, below=math.pi, range=True, default=None, doc="polar angle of the muon")
 
     @property
     def charge(self) -> int:
         """In units of the proton's."""
         return -1 if self.particle == "mu-" else 1
+
+    def angles(self, frame: str = "barrel") -> tuple[float, float]:
+        """Range of theta: if not given, 90 deg in a barrel, along the beam (or downwards) otherwise."""
+        if self.theta is not None:
+            return self.theta
+        return (math.pi / 2,) * 2 if frame == "barrel" else (0.0, 0.0)
 
     def nodes(self, momentum: float | None = None, theta: float | None = None) -> np.ndarray:
         """Quadrature over the source: rows of (momentum, theta, weight), weights summing to one.
@@ -37,7 +59,7 @@ class _Muons:
         """
         low, high = self.momentum if momentum is None else (momentum, momentum)
         momenta, p_weights = _gauss(math.log(low), math.log(high))
-        low, high = self.theta if theta is None else (theta, theta)
+        low, high = self.angles() if theta is None else (theta, theta)
         cosines, t_weights = _gauss(math.cos(high), math.cos(low))
         p, t = np.meshgrid(np.exp(momenta), np.arccos(np.clip(cosines, -1, 1)), indexing="ij")
         return np.stack([p.ravel(), t.ravel(), np.outer(p_weights, t_weights).ravel()], axis=-1)
@@ -45,7 +67,54 @@ class _Muons:
 
 @dataclass(frozen=True, kw_only=True)
 class Gun(_Muons):
-    """Single particles from the origin; a range of momenta is flat in log p, a range of angles flat in cos(theta)."""
+    """Single particles; a range of momenta is flat in log p, a range of angles flat in cos(theta).
+
+    They start at the origin of a barrel, else on the axis in front of everything. theta is the angle to the beam, in a
+    portal to the vertical (0: downwards); the azimuth is uniform.
+    """
+
+    frames: ClassVar[tuple[str, ...]] = ("barrel", "beamline", "portal")
+    theta: Any = quantity(
+        "rad", min=0, below=math.pi, range=True, default=None, doc="polar angle; 90 deg in a barrel, else 0"
+    )
+
+    def frame_fault(self, frame: str) -> str | None:
+        """Angles that never reach the detector."""
+        low, high = self.angles(frame)
+        if frame == "barrel" and not low > 0:
+            return "theta must be > 0 in a barrel: along the beam there is nothing to hit"
+        if frame != "barrel" and not high < math.pi / 2:
+            return f"theta must be < 90 deg in a {frame}: it is the angle to the {_AXES[frame]}"
+        return None
+
+
+_AXES = {"beamline": "beam", "portal": "vertical"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beam(Source):
+    """A beam of muons along z (in a portal downwards), Gaussian in position and in slope, from in front of everything."""
+
+    frames: ClassVar[tuple[str, ...]] = ("beamline", "portal")
+    axes: ClassVar[tuple[str, ...]] = ("x", "y")
+
+    particle: Literal["mu-", "mu+"] = "mu-"
+    momentum: Any = quantity("GeV", above=0, range=True, doc="momentum, or [from, to], flat in log p")
+    momentum_spread: Any = quantity("", min=0, max=0.2, default=0.0, doc="relative sigma, cut at 4 sigma")
+    centre: Any = quantity("mm", axes=True, default=(0.0, 0.0), doc="middle of the spot")
+    spot: Any = quantity("mm", min=0, axes=True, default=(0.0, 0.0), doc="sigma of the position where it starts")
+    divergence: Any = quantity("rad", min=0, max=0.2, axes=True, default=(0.0, 0.0), doc="sigma of dx/dz and dy/dz")
+
+    @property
+    def charge(self) -> int:
+        """In units of the proton's."""
+        return -1 if self.particle == "mu-" else 1
+
+    def faults(self) -> list[tuple[str, str]]:
+        """A range and a spread are two spectra."""
+        if self.momentum_spread and self.momentum[0] < self.momentum[1]:
+            return [("momentum_spread", "momentum_spread is about one momentum, and momentum is a range: give one")]
+        return []
 
 
 @dataclass(frozen=True)
@@ -87,6 +156,7 @@ class Decay(_Muons):
     the hits can tell.
     """
 
+    frames: ClassVar[tuple[str, ...]] = ("barrel",)
     hadron: Literal["B0", "B+", "B_s0", "Lambda_b0", "D0", "D+", "D_s+", "Lambda_c+"]
     hadron_momentum: Any = quantity("GeV", above=0, range=True, doc="momentum of the hadrons whose muon counts")
     c_tau: Any = quantity("mm", above=0, default=None, doc="mean proper decay length; the hadron's own if not given")
@@ -128,4 +198,16 @@ def _gauss(low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
     return low + (high - low) * (x + 1) / 2, w / 2
 
 
-SOURCES: dict[str, type] = {"gun": Gun, "decay": Decay}
+SOURCES: dict[str, type] = {"gun": Gun, "decay": Decay, "beam": Beam, "cosmic": Cosmic, "resonance": Resonance}
+
+
+def word_of(source: Source) -> str:
+    """The `type` of a source in YAML."""
+    return next(word for word, cls in SOURCES.items() if cls is type(source))
+
+
+def check_frame(source: Source, frame: str) -> str | None:
+    """Why a source cannot be used with a detector of this frame, or None."""
+    if frame not in source.frames:
+        return f"source {word_of(source)} goes with frame {' or '.join(source.frames)}, and this detector is a {frame}"
+    return source.frame_fault(frame)
