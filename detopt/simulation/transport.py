@@ -25,7 +25,7 @@ from detopt.simulation.matter import Dice, deflection, loss, mean_loss, median_l
 from detopt.simulation.physics import Physics
 from detopt.simulation.scattering import velocity
 
-__all__ = ["Flight", "deviations", "outward_order", "transport"]
+__all__ = ["Flight", "Points", "deviations", "outward_order", "points", "transport"]
 
 
 class Surface(NamedTuple):
@@ -334,3 +334,31 @@ def _outwards(
     _, flight = jax.lax.scan(jax.checkpoint(step), muon, in_order)
     back = jnp.argsort(order)
     return jax.tree.map(lambda column: column[back], flight)
+
+
+class Points(NamedTuple):
+    """Where a muon is on n surfaces, in the laboratory."""
+
+    position: Float[Array, "n 3"]  # mm
+    direction: Float[Array, "n 3"]  # unit vectors
+
+
+def points(surfaces: Surfaces, path: Path, states: Deviation) -> Points:
+    """Where helices, one for each surface (n,), meet it. What is not crossed is somewhere finite."""
+    rows = Surface(surfaces.position, surfaces.low, surfaces.high, jnp.asarray(surfaces.cylinder))
+    disks = not all(surfaces.cylinder)
+
+    def one(row: Surface, state: Deviation) -> Points:
+        passage = _passage(row, path, state, disks)
+        half_turn = jnp.clip(path.kappa * passage.radius / 2, -1.0, 1.0)
+        psi = state.phi + passage.turn + 2 * jnp.arcsin(half_turn)
+        azimuth = psi - jnp.arcsin(jnp.clip(passage.sin_alpha, -1.0, 1.0))
+        cot = path.cot_theta + state.cot_theta
+        z = jnp.where(row.cylinder, state.z0 + passage.arc * cot, row.position)
+        r = passage.radius
+        return Points(
+            jnp.stack([r * jnp.cos(azimuth), r * jnp.sin(azimuth), z]),
+            jnp.stack([jnp.cos(psi), jnp.sin(psi), cot]) / jnp.sqrt(1 + cot**2),
+        )
+
+    return jax.vmap(one)(rows, states)

@@ -1,0 +1,127 @@
+"""Tracks in beam lines and portals: least squares with the full covariance of resolution and scattering.
+
+A track has parameters (x, y, dx/dz, dy/dz, q/p) where it starts, the last of them where a magnet bends it. It is linear
+about the muon's own undisturbed flight, which is where an iterated fit ends up to second order in its own errors; the
+derivatives of that flight are taken by JAX, through magnets and past tilted panels.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from detopt.backend import jax, jnp
+from detopt.detector.stops import Stops
+from detopt.reconstruction.square_root import least_squares
+from detopt.simulation.flight import Leg, Muon, fly
+from detopt.simulation.matter import Dice
+from detopt.simulation.physics import Physics
+from detopt.simulation.scattering import highland, velocity
+
+__all__ = ["LINE", "BeamTrack", "LinearTrack", "fit_line", "linear_track"]
+
+LINE = ("x", "y", "tx", "ty", "q_over_p")  # mm, mm, 1, 1, 1/GeV
+
+
+class LinearTrack(NamedTuple):
+    """What k parameters do at s stops, in the order of the stops."""
+
+    hit: Float[Array, "s 2 k"]  # d (coordinates along the two sides of a plane) / d (parameters)
+    kick: Float[Array, "s k 2"]  # change of the parameters that a deflection at a stop amounts to, per rad
+    scattering: Float[Array, " s"]  # variance of the projected scattering angle in rad^2
+    local: Float[Array, "s 2"]  # of the undisturbed muon, in mm
+    crossed: Bool[Array, " s"]
+
+
+class BeamTrack(NamedTuple):
+    """A fitted track: its parameters less those of the undisturbed muon, and their covariance."""
+
+    change: Float[Array, " k"]
+    covariance: Float[Array, "k k"]
+    chi2: Float[Array, ""]
+    freedom: Float[Array, ""]  # measured coordinates less fitted parameters
+    found: Bool[Array, ""]
+
+
+def linear_track(stops: Stops, muon: Muon, charge: Float[Array, ""], physics: Physics, bends: bool) -> LinearTrack:
+    """The undisturbed flight of a muon and its derivatives.
+
+    Args:
+        stops: s of them.
+        muon: where the track starts; stops behind it are not crossed.
+        charge: +1 or -1.
+        physics: which effects are on; the muon is not scattered, and loses the median energy.
+        bends: whether q/p is a parameter, so k = 5, or k = 4.
+    """
+    quiet = Physics(energy_loss=physics.energy_loss, straggling=False, tails=False, velocity=physics.velocity)
+    count = len(stops.names)
+    still = Dice(*(jnp.zeros((count, 5), muon.momentum.dtype),) * 2)
+    start = jnp.concatenate([jnp.zeros(4, muon.momentum.dtype), (charge / muon.momentum)[None]])
+
+    def flight(change: Float[Array, " 5"]) -> tuple[tuple[Array, Array], Leg]:
+        x, y, tx, ty, curvature = change + start
+        slope_x, slope_y = muon.direction[0] / muon.direction[2] + tx, muon.direction[1] / muon.direction[2] + ty
+        one = jnp.ones_like(x)
+        direction = stops.forward * jnp.stack([slope_x, slope_y, one]) / jnp.sqrt(1 + slope_x**2 + slope_y**2)
+        moved = Muon(muon.position + jnp.stack([x, y, 0 * x]), direction, charge / curvature, muon.alive)
+        leg = fly(stops, moved, charge, still, quiet)
+        return (leg.local, _state(leg.after, charge, stops.middle[:, 2])), leg
+
+    (local, after), leg = flight(jnp.zeros_like(start))
+    hit, moved = jax.jacfwd(lambda c: flight(c)[0])(jnp.zeros_like(start))
+    k = 5 if bends else 4
+    # What a deflection after a stop amounts to at the start: back through the derivatives.
+    turned = jax.vmap(_deflected)(leg.after.direction)  # (s, 2, 2): d (tx, ty) / d (two angles)
+    column = jnp.zeros((count, k, 2), local.dtype).at[:, 2:4].set(turned)
+    forward = jnp.where(leg.crossed[:, None, None], moved[:, :k, :k], jnp.eye(k, dtype=local.dtype)[None])
+    oblique = jnp.abs(jnp.sum(stops.axes[:, 2] * leg.before.direction, -1))
+    middle = (leg.before.momentum + leg.after.momentum) / 2
+    x_over_X0 = jnp.where(leg.crossed, stops.matter / stops.medium.X0 / jnp.maximum(oblique, 1e-3), 0.0)
+    width = jax.vmap(lambda x, p: highland(x[None], p, velocity(p, physics))[0])(x_over_X0, middle)
+    return LinearTrack(hit[:, :, :k], jnp.linalg.solve(forward, column), width**2, local, leg.crossed)
+
+
+def _state(muon: Muon, charge: Array, z: Float[Array, " s"]) -> Float[Array, "s 5"]:
+    """Parameters of a track, at the z of each stop's middle."""
+    slopes = muon.direction[:, :2] / muon.direction[:, 2:]
+    position = muon.position[:, :2] - slopes * (muon.position[:, 2] - z)[:, None]
+    return jnp.concatenate([position, slopes, (charge / muon.momentum)[:, None]], -1)
+
+
+def _deflected(direction: Float[Array, " 3"]) -> Float[Array, "2 2"]:
+    """d (tx, ty) / d (angles), for the two planes in which a flight is deflected."""
+    x, y, z = direction
+    across = jnp.sqrt(x**2 + z**2)
+    zero = jnp.zeros_like(x)
+    first = jnp.stack([z / across, zero, -x / across])
+    second = jnp.stack([-x * y / across, across, -y * z / across])
+    both = jnp.stack([first, second], -1)  # (3, 2)
+    return (both[:2] - direction[:2, None] / z * both[2][None]) / z
+
+
+def fit_line(
+    stops: Stops,
+    track: LinearTrack,
+    deviation: Float[Array, "s 2"],
+    weight: Float[Array, "s 2"],
+    min_hits: int,
+) -> BeamTrack:
+    """Fit one track.
+
+    Args:
+        stops: tell the order of the flight.
+        track: its linear model.
+        deviation: measured coordinates less `track.local`, in mm.
+        weight: 1 / resolution^2; 0 where nothing was seen.
+        min_hits: hits that make a track.
+    """
+    k = track.hit.shape[2]
+    weight = jnp.where(track.crossed[:, None], weight, 0.0)
+    measured = jnp.sum(weight > 0, axis=0)
+    found = (measured[0] >= min_hits) & (measured[1] >= 2)
+    root = jnp.sqrt(jnp.where(found, weight, 0.0))
+    rows = jnp.concatenate([track.hit, deviation[:, :, None]], -1) * root[:, :, None]
+    kicks = jnp.swapaxes(track.kick * jnp.sqrt(track.scattering)[:, None, None], 1, 2)
+    held = jnp.where(found, 0.0, jnp.ones(k, rows.dtype))
+    change, covariance, chi2 = least_squares(rows[stops.order], kicks[stops.order], held)
+    return BeamTrack(change, covariance, chi2, (jnp.sum(measured) - k).astype(rows.dtype), found)
