@@ -7,7 +7,6 @@ derivatives of that flight are taken by JAX, through magnets and past tilted pan
 
 from typing import NamedTuple
 
-import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from detopt.backend import jax, jnp
@@ -67,12 +66,14 @@ def linear_track(stops: Stops, muon: Muon, charge: Float[Array, ""], physics: Ph
         leg = fly(stops, moved, charge, still, quiet)
         return (leg.local, _state(leg.after, charge, stops.middle[:, 2])), leg
 
-    (local, after), leg = flight(jnp.zeros_like(start))
+    (local, _), leg = flight(jnp.zeros_like(start))
     hit, moved = jax.jacfwd(lambda c: flight(c)[0])(jnp.zeros_like(start))
     k = 5 if bends else 4
     # What a deflection after a stop amounts to at the start: back through the derivatives.
     turned = jax.vmap(_deflected)(leg.after.direction)  # (s, 2, 2): d (tx, ty) / d (two angles)
     column = jnp.zeros((count, k, 2), local.dtype).at[:, 2:4].set(turned)
+    # In a slice it happens in the middle; the state after it is that at its beginning.
+    column = column.at[:, :2].set(turned * (-stops.forward * stops.depth / 2)[:, None, None])
     forward = jnp.where(leg.crossed[:, None, None], moved[:, :k, :k], jnp.eye(k, dtype=local.dtype)[None])
     oblique = jnp.abs(jnp.sum(stops.axes[:, 2] * leg.before.direction, -1))
     middle = (leg.before.momentum + leg.after.momentum) / 2

@@ -1,8 +1,8 @@
 """Hits of many particles to their tracks."""
 
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
-from detopt.backend import jax
+from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import surfaces
 from detopt.events import Deviation, Hits, Particles, Tracks
@@ -16,16 +16,23 @@ __all__ = ["reconstruct"]
 
 
 def reconstruct(
-    detector: Detector, particles: Particles, hits: Hits, charge: int, physics: Physics, min_hits: int
+    detector: Detector,
+    particles: Particles,
+    hits: Hits,
+    charge: int | Float[Array, " N"],
+    physics: Physics,
+    min_hits: int,
 ) -> Tracks:
     """Fit the hits of N particles, each with the scattering that its momentum implies."""
     stacked, fitted = surfaces(detector), fitted_parameters(detector.field is not None)
 
-    def one(p: Array, theta: Array, start: Deviation, hits: Hits) -> Tracks:
+    charges = jnp.broadcast_to(jnp.asarray(charge, stacked.position.dtype), particles.momentum.shape)
+
+    def one(p: Array, theta: Array, start: Deviation, hits: Hits, charge: Array) -> Tracks:
         path = particle_path(detector, p, theta, charge)
         crossings = helix(stacked, path.kappa, path.cot_theta)
         scattering = highland(stacked.x_over_X0 * crossings.obliquity, p, velocity(p, physics)) ** 2
         undisturbed = deviations(stacked, path, start, p, physics)
         return fit_track(stacked, path, crossings, start, hits, scattering, undisturbed, fitted, min_hits)
 
-    return jax.vmap(one)(particles.momentum, particles.theta, particles.start, hits)
+    return jax.vmap(one)(particles.momentum, particles.theta, particles.start, hits, charges)

@@ -48,7 +48,7 @@ def curvature(
 
 
 def reference(
-    B: Float[Array, ""] | None, momentum: Float[Array, "*batch"], theta: Float[Array, "*batch"], charge: int
+    B: Float[Array, ""] | None, momentum: Float[Array, "*batch"], theta: Float[Array, "*batch"], charge: Any
 ) -> Path:
     """The helix of a particle from the origin in a solenoid, or without a field."""
     # Sines and cosines leave cot(90 deg) at 6e-17 instead of 0: a disk would be hit a light year away.
@@ -57,7 +57,7 @@ def reference(
 
 
 def particle_path(
-    detector: Detector, momentum: Float[Array, "*batch"], theta: Float[Array, "*batch"], charge: int
+    detector: Detector, momentum: Float[Array, "*batch"], theta: Float[Array, "*batch"], charge: Any
 ) -> Path:
     """The reference of a particle in a detector's field."""
     return reference(None if detector.field is None else detector.field.B, momentum, theta, charge)

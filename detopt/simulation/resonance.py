@@ -19,7 +19,7 @@ class Resonance(Source):
 
     Its momentum is either flat in log p over `momentum`, at a polar angle of `direction` (flat in the cosine); or along the
     beam `pz_offset` plus an exponential of mean `pz_mean`, and across it an exponential of mean `pt_mean`. The squared mass
-    follows a relativistic Breit-Wigner, 1 / ((s - M^2)^2 + M^2 Gamma^2) (PDG section 50.2.1), within 20 widths.
+    follows a relativistic Breit-Wigner of constant width, 1 / ((s - M^2)^2 + M^2 Gamma^2), within 20 widths of the mass.
 
     Pairs count whose muons both have `min_momentum` and a polar angle within `theta`. Others are drawn again, and the
     acceptance, as measured on the way, is the weight of each event: weights sum to the number of events times it.

@@ -31,6 +31,7 @@ __all__ = [
 
 _NODES = 8  # Gauss-Legendre points over a range: exact to 1e-6 for curves as smooth as a resolution's
 _LIGHT = 299.792458  # mm/ns
+_AXES = {"beamline": "beam", "portal": "vertical"}  # what theta is the angle to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +40,20 @@ class _Muons(Source):
 
     particle: Literal["mu-", "mu+"] = "mu-"
     momentum: Any = quantity("GeV", above=0, range=True, doc="momentum of the muon, or [from, to]")
-    theta: Any = quantity("rad", above=0, below=math.pi, range=True, default=None, doc="polar angle of the muon")
 
     @property
     def charge(self) -> int:
         """In units of the proton's."""
         return -1 if self.particle == "mu-" else 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class _AngledMuons(_Muons):
+    """What sources say whose muons have a polar angle of their own."""
+
+    theta: Any = quantity(
+        "rad", above=0, below=math.pi, range=True, default=(math.pi / 2,) * 2, doc="polar angle of the muon"
+    )
 
     def angles(self, frame: str = "barrel") -> tuple[float, float]:
         """Range of theta: if not given, 90 deg in a barrel, along the beam (or downwards) otherwise."""
@@ -66,7 +75,7 @@ class _Muons(Source):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gun(_Muons):
+class Gun(_AngledMuons):
     """Single particles; a range of momenta is flat in log p, a range of angles flat in cos(theta).
 
     They start at the origin of a barrel, else on the axis in front of everything. theta is the angle to the beam, in a
@@ -88,27 +97,20 @@ class Gun(_Muons):
         return None
 
 
-_AXES = {"beamline": "beam", "portal": "vertical"}
-
-
 @dataclass(frozen=True, kw_only=True)
-class Beam(Source):
-    """A beam of muons along z (in a portal downwards), Gaussian in position and in slope, from in front of everything."""
+class Beam(_Muons):
+    """A beam of muons along z (in a portal downwards), Gaussian in position and in slope, from in front of everything.
+
+    A range of momenta is flat in log p; one momentum may have a Gaussian spread.
+    """
 
     frames: ClassVar[tuple[str, ...]] = ("beamline", "portal")
     axes: ClassVar[tuple[str, ...]] = ("x", "y")
 
-    particle: Literal["mu-", "mu+"] = "mu-"
-    momentum: Any = quantity("GeV", above=0, range=True, doc="momentum, or [from, to], flat in log p")
     momentum_spread: Any = quantity("", min=0, max=0.2, default=0.0, doc="relative sigma, cut at 4 sigma")
     centre: Any = quantity("mm", axes=True, default=(0.0, 0.0), doc="middle of the spot")
     spot: Any = quantity("mm", min=0, axes=True, default=(0.0, 0.0), doc="sigma of the position where it starts")
     divergence: Any = quantity("rad", min=0, max=0.2, axes=True, default=(0.0, 0.0), doc="sigma of dx/dz and dy/dz")
-
-    @property
-    def charge(self) -> int:
-        """In units of the proton's."""
-        return -1 if self.particle == "mu-" else 1
 
     def faults(self) -> list[tuple[str, str]]:
         """A range and a spread are two spectra."""
@@ -146,7 +148,7 @@ HADRONS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decay(_Muons):
+class Decay(_AngledMuons):
     """Muons from semileptonic decays of a c or b hadron that flew some way, mixed with muons that are prompt.
 
     The hadrons come from the origin, where the primary vertex is known to be, in all directions. Their momenta are flat in

@@ -1,7 +1,5 @@
 """What particles really do in a detector of any frame, in the coordinates of the laboratory."""
 
-from typing import NamedTuple
-
 from jaxtyping import Array, Float
 
 from detopt.backend import jax, jnp
@@ -9,16 +7,15 @@ from detopt.detector.detector import Detector
 from detopt.detector.elements import Magnet
 from detopt.detector.stops import Stops
 from detopt.detector.surfaces import Surfaces
-from detopt.events import Deviation, Particles, Truth
+from detopt.events import Truth
 from detopt.simulation.flight import Leg, Muon, fly
-from detopt.simulation.helix import Path, particle_path
-from detopt.simulation.matter import Dice, dice
+from detopt.simulation.matter import dice
 from detopt.simulation.physics import Physics
-from detopt.simulation.simulate import roll
+from detopt.simulation.simulate import BarrelFlight
 from detopt.simulation.streams import each, stream
-from detopt.simulation.transport import Flight, points, transport
+from detopt.simulation.transport import points
 
-__all__ = ["BarrelFlight", "barrel_flight", "barrel_truth", "beam_flight", "beam_truth", "elements_with_truth"]
+__all__ = ["barrel_truth", "beam_flight", "beam_truth", "elements_with_truth"]
 
 
 def elements_with_truth(detector: Detector) -> tuple[str, ...]:
@@ -59,31 +56,6 @@ def beam_truth(listed: Stops, legs: Leg) -> Truth:
 
 
 # -- barrels -------------------------------------------------------------------------------------------------------------
-
-
-class BarrelFlight(NamedTuple):
-    """N muons in a barrel: their references, and how they fly past n surfaces."""
-
-    path: Path  # (N,)
-    flight: Flight  # (N, n)
-
-
-def barrel_flight(
-    detector: Detector,
-    stacked: Surfaces,
-    particles: Particles,
-    charge: Float[Array, " N"],
-    physics: Physics,
-    key: jax.Array,
-) -> BarrelFlight:
-    """Fly N muons outwards through all surfaces."""
-    rolled = roll(stacked, key, len(charge), physics)
-
-    def one(p: Array, theta: Array, start: Deviation, charge: Array, rolled: Dice) -> BarrelFlight:
-        path = particle_path(detector, p, theta, charge)
-        return BarrelFlight(path, transport(stacked, path, start, p, rolled, physics))
-
-    return jax.vmap(one)(particles.momentum, particles.theta, particles.start, charge, rolled)
 
 
 def barrel_truth(stacked: Surfaces, flown: BarrelFlight, azimuth: Float[Array, " N"]) -> Truth:

@@ -1,0 +1,146 @@
+"""Drawing cosmic muons through a rectangle, from a table of their flux.
+
+The flux through a horizontal plane, dI/dp/dOmega cos(zenith), is integrated over the cells of a fine grid in log p and
+cos(zenith), once for each source. A muon draws its interval of momentum, then in that row its interval of zenith, then its
+place in the cell: the contents of all cells are exact, and so are both marginals.
+"""
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from detopt.backend import jax, jnp
+from detopt.events import Rays
+from detopt.simulation.cosmic import Cosmic
+from detopt.simulation.flux import flux
+from detopt.simulation.streams import stream
+
+__all__ = ["Aim", "draw_cosmic", "expected_number"]
+
+_MOMENTA, _COSINES, _POINTS = 512, 256, 3  # cells of the grid, and Gauss-Legendre points in each, along each axis
+# Cosine of 89.9 deg: muons that are still flatter, 3 in 10 million, come in at that angle, so that all start somewhere.
+_FLATTEST = 1e-3
+
+
+class Aim(NamedTuple):
+    """A horizontal rectangle that cosmic muons are to cross, in mm."""
+
+    z: float
+    centre: tuple[float, float]  # x and y
+    span: tuple[float, float]  # full lengths along x and y
+
+
+class _Table(NamedTuple):
+    """Muons through a horizontal plane, in n x m cells of log p and cos(zenith)."""
+
+    rate: float  # 1/(cm2 s), of all cells
+    momenta: Float[np.ndarray, "1 n"]  # cumulated shares of the intervals of momentum
+    cosines: Float[np.ndarray, "n m"]  # in each, cumulated shares of the intervals of zenith
+    relative: Float[np.ndarray, " n"]  # share of an interval of momentum, times their number
+
+
+def expected_number(source: Cosmic, aim: Aim) -> float:
+    """Of muons in the exposure, through the rectangle."""
+    return _table(source).rate * source.seconds * aim.span[0] * aim.span[1] / 100  # cm2
+
+
+def draw_cosmic(source: Cosmic, key: jax.Array, number: int, start_z: float, aim: Aim, dtype: Any) -> Rays:
+    """Muons through the rectangle, from where they were at height `start_z`; see `Cosmic`."""
+    table = _table(source)
+
+    def uniform(name: str) -> Float[Array, " N"]:
+        return jax.random.uniform(stream(key, name), (number,), dtype)
+
+    if source.sampling == "flat_log":
+        # One muon in each of N equal steps, so that the sum of the weights hardly fluctuates; shuffled, so that any of
+        # them are as good as any others.
+        steps = jax.random.permutation(stream(key, "order"), number).astype(dtype)
+        along_p = _MOMENTA * (steps + uniform("momentum")) / number
+        row = jnp.minimum(along_p.astype(jnp.int32), _MOMENTA - 1)
+        weight = jnp.asarray(table.relative, dtype)[row]
+        weight = weight / weight.sum()
+    else:
+        row = _pick(jnp.asarray(table.momenta, dtype), jnp.zeros(number, jnp.int32), uniform("interval"))
+        along_p = row.astype(dtype) + uniform("momentum")
+        weight = jnp.full(number, 1 / number, dtype)
+    column = _pick(jnp.asarray(table.cosines, dtype), row, uniform("zenith"))
+    along_c = column.astype(dtype) + uniform("cosine")
+
+    low, high = _logs(source)
+    momentum = jnp.clip(jnp.exp(low + along_p / _MOMENTA * (high - low)), *map(float, source.momentum))
+    least, most = _cosines(source)
+    cosine = jnp.clip(least + along_c / _COSINES * (most - least), max(least, _FLATTEST), most)
+    phi = 2 * math.pi * uniform("azimuth")
+    sine = jnp.sqrt((1 - cosine) * (1 + cosine))
+    direction = jnp.stack([sine * jnp.cos(phi), sine * jnp.sin(phi), -cosine], axis=-1)
+
+    x = aim.centre[0] + aim.span[0] * (uniform("x") - 0.5)
+    y = aim.centre[1] + aim.span[1] * (uniform("y") - 0.5)
+    back = (aim.z - start_z) / cosine  # negative: against the flight
+    start = jnp.stack(
+        [x + back * direction[:, 0], y + back * direction[:, 1], jnp.full(number, start_z, dtype)], axis=-1
+    )
+    plus = uniform("charge") < source.charge_ratio / (1 + source.charge_ratio)
+    return Rays(
+        position=start[:, None],
+        direction=direction[:, None],
+        momentum=momentum[:, None],
+        charge=jnp.where(plus, 1.0, -1.0).astype(dtype)[:, None],
+        weight=weight * expected_number(source, aim),
+    )
+
+
+def _pick(cumulated: Float[Array, "rows columns"], row: Int[Array, " N"], u: Float[Array, " N"]) -> Int[Array, " N"]:
+    """The first column of a row whose cumulated share is beyond u, by bisection."""
+    low, high = jnp.zeros_like(row), jnp.full_like(row, cumulated.shape[1] - 1)
+    for _ in range(math.ceil(math.log2(cumulated.shape[1]))):
+        middle = (low + high) // 2
+        beyond = cumulated[row, middle] > u
+        low, high = jnp.where(beyond, low, middle + 1), jnp.where(beyond, middle, high)
+    return high
+
+
+def _logs(source: Cosmic) -> tuple[float, float]:
+    low, high = source.momentum
+    return math.log(low), math.log(high)
+
+
+def _cosines(source: Cosmic) -> tuple[float, float]:
+    low, high = source.zenith
+    return max(math.cos(high), 0.0), math.cos(low)
+
+
+@functools.lru_cache(maxsize=16)
+def _table(source: Cosmic) -> _Table:
+    nodes, weights = np.polynomial.legendre.leggauss(_POINTS)
+
+    def points(low: float, high: float, cells: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where to evaluate along an axis, and with which weight."""
+        width = (high - low) / cells
+        at = low + width * (np.arange(cells)[:, None] + (nodes + 1) / 2)
+        return at.ravel(), np.tile(weights * width / 2, cells)
+
+    log_p, p_weights = points(*_logs(source), _MOMENTA)
+    cosine, c_weights = points(*_cosines(source), _COSINES)
+    momentum = np.exp(log_p)
+    with jax.ensure_compile_time_eval():  # the table is a constant, also while a caller is being traced
+        density = np.asarray(flux(source.flux, jnp.asarray(momentum)[:, None], jnp.asarray(cosine)[None, :]))
+    fine = density * np.outer(p_weights * momentum, 2 * math.pi * c_weights * cosine)
+    cells = fine.reshape(_MOMENTA, _POINTS, _COSINES, _POINTS).sum((1, 3))
+    row = cells.sum(1)
+    shares = row / row.sum()
+    return _Table(
+        rate=float(row.sum()),
+        momenta=_cumulated(shares[None]),
+        cosines=_cumulated(cells / row[:, None]),
+        relative=shares * _MOMENTA,
+    )
+
+
+def _cumulated(shares: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, "rows columns"]:
+    """Sums along each row, of which the last is 1."""
+    sums = np.cumsum(shares, axis=1)
+    return sums / sums[:, -1:]
