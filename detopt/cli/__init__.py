@@ -11,6 +11,7 @@ import typer
 
 from detopt import __version__
 from detopt.cli.progress import progress_bar
+from detopt.cli.simulate import simulate
 from detopt.cli.tables import score_tables, table
 
 __all__ = ["app", "main"]
@@ -234,6 +235,9 @@ def resolution(
         for r in rows
     ]
     table(loaded.name, ["p / GeV", "theta / deg", "sigma(pT)/pT / %", "sigma(d0) / um", "sigma(z0) / um"], cells)
+
+
+app.command(epilog='Example: detopt simulate detectors/its2_like.yaml --momentum "1 GeV" --events 100000')(simulate)
 
 
 @app.command(epilog="Example: detopt evaluate studies/its2_upgrade.yaml --detector runs/…/detector.yaml")

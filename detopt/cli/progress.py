@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["progress_bar"]
+__all__ = ["progress_bar", "share_bar"]
 
 
 @contextmanager
@@ -34,6 +34,22 @@ def progress_bar(quiet: bool) -> Iterator[Callable[[Any], None] | None]:
 
     with bar:
         yield update
+
+
+@contextmanager
+def share_bar(quiet: bool, description: str) -> Iterator[Callable[[float], None] | None]:
+    """What is called with the share that is done, or None; the bar is gone afterwards."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield None
+        return
+    bar = Progress(console=console, transient=True)
+    task = bar.add_task(description, total=1.0)
+    with bar:
+        yield lambda share: bar.update(task, completed=share)
 
 
 def _lines() -> Callable[[Any], None]:

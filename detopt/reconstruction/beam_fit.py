@@ -42,14 +42,17 @@ class BeamTrack(NamedTuple):
     found: Bool[Array, ""]
 
 
-def linear_track(stops: Stops, muon: Muon, charge: Float[Array, ""], physics: Physics, bends: bool) -> LinearTrack:
+def linear_track(
+    stops: Stops, muon: Muon, charge: Float[Array, ""], physics: Physics, first: int, bends: bool
+) -> LinearTrack:
     """The undisturbed flight of a muon and its derivatives.
 
     Args:
         stops: s of them.
-        muon: where the track starts; stops behind it are not crossed.
+        muon: where the track starts.
         charge: +1 or -1.
         physics: which effects are on; the muon is not scattered, and loses the median energy.
+        first: stop at which it starts; those behind are not crossed.
         bends: whether q/p is a parameter, so k = 5, or k = 4.
     """
     quiet = Physics(energy_loss=physics.energy_loss, straggling=False, tails=False, velocity=physics.velocity)
@@ -63,7 +66,7 @@ def linear_track(stops: Stops, muon: Muon, charge: Float[Array, ""], physics: Ph
         one = jnp.ones_like(x)
         direction = stops.forward * jnp.stack([slope_x, slope_y, one]) / jnp.sqrt(1 + slope_x**2 + slope_y**2)
         moved = Muon(muon.position + jnp.stack([x, y, 0 * x]), direction, charge / curvature, muon.alive)
-        leg = fly(stops, moved, charge, still, quiet)
+        leg = fly(stops, moved, charge, still, quiet, since=stops.middle[first, 2])
         return (leg.local, _state(leg.after, charge, stops.middle[:, 2])), leg
 
     (local, _), leg = flight(jnp.zeros_like(start))

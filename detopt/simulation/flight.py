@@ -160,22 +160,30 @@ def _matter(
     return Muon(position, direction, momentum, muon.alive), spent
 
 
-def fly(stops: Stops, muon: Muon, charge: Float[Array, ""], dice: Dice, physics: Physics) -> Leg:
+def fly(
+    stops: Stops,
+    muon: Muon,
+    charge: Float[Array, ""],
+    dice: Dice,
+    physics: Physics,
+    since: Float[Array, ""] | None = None,
+) -> Leg:
     """Follow one muon through all stops.
 
     Args:
         stops: s of them.
-        muon: at its start; stops behind it are not met.
+        muon: at its start.
         charge: +1 or -1.
         dice: random numbers (s, 5) for each stop.
         physics: which effects are on.
+        since: stops are met from this z on; from the start on where it is not given.
 
     Returns:
         What happened at each stop, in the order of `stops`.
     """
     rows = _Stop(stops.middle, stops.axes, stops.half, stops.depth, stops.matter, stops.medium)
     in_order = jax.tree.map(lambda column: column[stops.order], (rows, dice))
-    origin, start = stops.forward * muon.position[2], muon.momentum
+    origin, start = stops.forward * (muon.position[2] if since is None else since), muon.momentum
     zero = jnp.zeros_like(muon.momentum)
 
     def onwards(carry: tuple[Muon, _Spent], each: tuple[_Stop, Dice]) -> tuple[tuple[Muon, _Spent], Leg]:

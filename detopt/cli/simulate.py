@@ -1,0 +1,63 @@
+"""`detopt simulate`."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from detopt.cli.progress import share_bar
+
+__all__ = ["simulate"]
+
+
+def simulate(
+    detector: Annotated[
+        Path, typer.Argument(help="A detector's YAML file, or the name of one in the library.", show_default=False)
+    ],
+    source: Annotated[str, typer.Option(help="A source's file, or gun | beam | cosmic | resonance | decay.")] = "gun",
+    momentum: Annotated[
+        str | None, typer.Option(help='Instead of the source\'s: "3 GeV"; "1 GeV, 10 GeV" for a range.')
+    ] = None,
+    exposure: Annotated[str | None, typer.Option(help='Of cosmic muons, instead of the source\'s: "60 s".')] = None,
+    events: Annotated[
+        int | None, typer.Option(help="How many.", min=1, show_default="10000; of an exposure, as many as expected")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="The table of truth, .parquet or .root; hits and tracks go beside it.")
+    ] = Path("events.parquet"),
+    seed: Annotated[int, typer.Option(help="Of all random numbers.", min=0)] = 0,
+    energy_loss: Annotated[bool, typer.Option(help="Ionisation in materials.")] = True,
+    straggling: Annotated[bool, typer.Option(help="Each muon loses its own energy; else all lose the median.")] = True,
+    tails: Annotated[bool, typer.Option(help="Single hard scatters; else Gaussian angles.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Send particles through any detector, and write what they did, their hits and their tracks."""
+    from detopt.simulation.physics import Physics
+    from detopt.study.files import load_kind
+    from detopt.study.source_option import source_from
+
+    loaded = load_kind(detector, "detector")
+    drawn = source_from(source, loaded.frame, momentum, exposure)
+    if not quiet:
+        for note in drawn.warnings():
+            print(f"note: {note}", file=sys.stderr)
+    from detopt.study.eventfiles import simulate_to_files
+
+    physics = Physics(energy_loss=energy_loss, straggling=straggling, tails=tails)
+    started = time.perf_counter()
+    with share_bar(quiet or as_json, "simulating") as progress:
+        result: dict[str, Any] = simulate_to_files(loaded, drawn, out, events, seed, physics, progress)
+    result["seconds"] = round(time.perf_counter() - started, 3)
+    if as_json:
+        print(json.dumps(result, indent=1, allow_nan=False))
+        return
+    for note in result["notes"]:
+        print(f"note: {note}", file=sys.stderr)
+    print(
+        f"{result['events']} events in {result['seconds']:.1f} s: {result['file']}, "
+        f"{result['hits']['rows']} hits, {result['tracks']['rows']} tracks beside it"
+    )

@@ -1,0 +1,335 @@
+"""`detopt simulate`: particles through a detector of any frame, to tables of truth, hits and tracks."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array
+
+from detopt.backend import jax, jnp
+from detopt.detector.detector import Detector
+from detopt.detector.elements import Magnet, Slab
+from detopt.detector.stops import stops
+from detopt.detector.surfaces import as_arrays, surfaces
+from detopt.events import Deviation, Hits, Particles
+from detopt.reconstruction.beam_fit import LINE, fit_line, linear_track
+from detopt.reconstruction.expected import fewest_hits
+from detopt.reconstruction.reconstruct import reconstruct
+from detopt.simulation.flight import Muon
+from detopt.simulation.generate import generate
+from detopt.simulation.hits import Candidates, barrel_hits, beam_hits
+from detopt.simulation.physics import Physics
+from detopt.simulation.rays import Aim, rays
+from detopt.simulation.simulate import barrel_flight
+from detopt.simulation.source import Cosmic, Decay, Source
+from detopt.simulation.streams import stream
+from detopt.simulation.truth import barrel_truth, beam_flight, beam_truth, elements_with_truth
+
+__all__ = ["Simulation", "Tables"]
+
+CHUNK = 8192  # events that are flown at once
+_MARGIN = 10.0  # mm between where particles start and the first element
+_HELIX = ("d0", "phi", "kappa", "z0", "cot_theta")
+
+Columns = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Columns of the three tables. Elements are numbers here, into `Simulation.elements` and `Simulation.sensors`."""
+
+    truth: Columns
+    hits: Columns
+    tracks: Columns
+
+
+class Simulation:
+    """Events of one source in one detector, chunk by chunk. The same seed gives the same events, however many."""
+
+    def __init__(self, detector: Detector, source: Source, events: int, seed: int, physics: Physics) -> None:
+        """
+        Args:
+            detector: its numbers are floats.
+            source: of a kind that goes with the detector's frame.
+            events: how many.
+            seed: of all random numbers.
+            physics: which effects are on.
+
+        Raises:
+            ValueError: cosmic muons have nothing to aim at; the message says what to do.
+        """
+        self.detector, self.source, self.events, self.seed, self.physics = detector, source, events, seed, physics
+        self.elements = elements_with_truth(detector)
+        self.sensors = tuple(s.name for s in detector.sensors())
+        self.aim = aim_of(detector, source) if isinstance(source, Cosmic) else None
+        self.chunk = CHUNK
+        self.met = 0  # events that met an element, so far
+        self.barrel = detector.frame == "barrel"
+        self.start_z = 0.0 if self.barrel else start_of(detector)
+        self.arms = () if self.barrel else arms_of(detector)
+
+    def chunks(self) -> Iterator[Tables]:
+        """Simulate, a chunk at a time."""
+        design, key = as_arrays(self.detector), jax.random.key(self.seed)
+        fly = jax.jit(self._barrel if self.barrel else self._beam)
+        for number, first in enumerate(range(0, self.events, CHUNK)):
+            # Always a whole chunk is flown, for one compilation.
+            found = jax.tree.map(np.asarray, fly(design, jax.random.fold_in(key, number)))
+            yield self._tables(found, first, min(CHUNK, self.events - first))
+
+    # -- on the arrays of a chunk ------------------------------------------------------------------------------------------
+
+    def _beam(self, design: Detector, key: jax.Array) -> dict[str, Any]:
+        listed = stops(design)
+        dtype = listed.middle.dtype
+        made = rays(self.source, stream(key, "source"), CHUNK, self.detector.frame, self.start_z, self.aim, dtype)
+        particles = made.momentum.shape[1]
+        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), made._replace(weight=made.momentum))
+        muons = Muon(flat.position, flat.direction, flat.momentum, jnp.ones(flat.momentum.shape, bool))
+        legs = beam_flight(listed, muons, flat.charge, self.physics, key)
+        found = {"truth": beam_truth(listed, legs), "weight": made.weight, "particles": np.arange(particles)}
+        if not self.sensors:
+            return found
+        at = np.array([listed.names.index(name) for name in self.sensors])
+        measured = design.sensors()
+        resolution = _stacked([s.resolution for s in measured], dtype)
+        efficiency = jnp.stack([jnp.asarray(s.efficiency, dtype) for s in measured])
+        hits = beam_hits(listed, legs, tuple(at.tolist()), resolution, efficiency, None, key)
+        weight = jnp.where(resolution > 0, 1 / jnp.where(resolution > 0, resolution, 1.0) ** 2, 0.0)
+        found["hits"] = hits
+        found["tracks"] = [self._arm(listed, legs, flat.charge, hits, weight, at, arm) for arm in self.arms]
+        return found
+
+    def _arm(
+        self, listed: Any, legs: Any, charge: Array, hits: Candidates, weight: Array, at: np.ndarray, arm: "Arm"
+    ) -> dict[str, Array]:
+        first, own = int(at[arm.sensors[0]]), np.array(arm.sensors)
+
+        def one(muon: Muon, charge: Array, local: Array, valid: Array) -> dict[str, Array]:
+            track = linear_track(listed, muon, charge, self.physics, first, arm.bends)
+            shape = (len(listed.names), 2)
+            deviation = jnp.zeros(shape, local.dtype).at[at[own]].set(local - track.local[at[own]])
+            seen = jnp.zeros(shape, local.dtype).at[at[own]].set(jnp.where(valid[:, None], weight[own], 0.0))
+            fit = fit_line(listed, track, deviation, seen, arm.min_hits)
+            slopes = muon.direction[:2] / muon.direction[2]
+            start = jnp.concatenate([muon.position[:2], slopes, (charge / muon.momentum)[None]])
+            k = len(fit.change)
+            return {
+                "found": fit.found & muon.alive,
+                "z": muon.position[2],
+                "parameters": start[:k] + fit.change,
+                "covariance": fit.covariance,
+                "chi2": fit.chi2,
+                "ndf": fit.freedom,
+                "hits": jnp.sum(valid),
+            }
+
+        starts = jax.tree.map(lambda x: x[:, first], legs.before)
+        return jax.vmap(one)(starts, charge, hits.local[:, own, 0], hits.valid[:, own, 0])
+
+    def _barrel(self, design: Detector, key: jax.Array) -> dict[str, Any]:
+        stacked = surfaces(design)
+        dtype = stacked.position.dtype
+        if isinstance(self.source, Decay):
+            field = None if design.field is None else design.field.B
+            particles, _ = generate(self.source, stream(key, "source"), (CHUNK, 1), field, dtype)
+            azimuth = 2 * math.pi * jax.random.uniform(stream(key, "azimuth"), (CHUNK, 1), dtype)
+            charge, weight = jnp.full((CHUNK, 1), self.source.charge, dtype), jnp.ones(CHUNK, dtype)
+        else:
+            made = rays(self.source, stream(key, "source"), CHUNK, "barrel", 0.0, None, dtype)
+            x, y, z = (made.direction[..., i] for i in range(3))
+            nothing = Deviation(*(jnp.zeros_like(x),) * 5)
+            theta = jnp.arctan2(jnp.sqrt(x**2 + y**2), z)
+            particles = Particles(made.momentum, theta, nothing, jnp.zeros(x.shape, bool))
+            azimuth, charge, weight = jnp.arctan2(y, x), made.charge, made.weight
+        number = charge.shape[1]
+        particles, azimuth, charge = jax.tree.map(lambda x: x.reshape(-1), (particles, azimuth, charge))
+        flown = barrel_flight(design, stacked, particles, charge, self.physics, key)
+        found = {"truth": barrel_truth(stacked, flown, azimuth), "weight": weight, "particles": np.arange(number)}
+        if not self.sensors:
+            return found
+        hits, deviation = barrel_hits(stacked, flown, azimuth, None, key)
+        tracks = reconstruct(
+            design, particles, Hits(hits.valid[:, :, 0], deviation[:, :, 0]), charge, self.physics, fewest_hits(design)
+        )
+        at = np.flatnonzero([s.resolution is not None for s in self.detector.surfaces()])
+        found["hits"] = jax.tree.map(lambda x: x[:, at], hits)
+        found["tracks"] = [
+            {
+                "found": tracks.found,
+                "z_found": tracks.z_found,
+                "parameters": jnp.stack(
+                    [tracks.fitted.d0, tracks.fitted.phi + azimuth, tracks.kappa, tracks.fitted.z0, tracks.cot_theta],
+                    -1,
+                ),
+                "covariance": tracks.covariance,
+                "chi2": tracks.chi2,
+                "ndf": tracks.freedom,
+                "hits": jnp.sum(hits.valid[:, :, 0], -1),
+            }
+        ]
+        return found
+
+    # -- to columns ----------------------------------------------------------------------------------------------------------
+
+    def _tables(self, found: dict[str, Any], first: int, count: int) -> Tables:
+        number = len(found["particles"])
+        # The weights of a chunk sum to what is expected of all events.
+        share = CHUNK / self.events if self.aim is not None else 1.0
+        truth, keep = found["truth"], slice(0, count * number)
+        exists = np.stack([truth.entered, truth.left], -1)[keep]
+        rows = np.nonzero(exists)
+        position = np.stack([truth.entry_position, truth.exit_position], 2)[keep][rows]
+        momentum = np.stack([truth.entry_momentum, truth.exit_momentum], 2)[keep][rows]
+        columns: Columns = {
+            "event": first + rows[0] // number,
+            "particle": rows[0] % number,
+            "element": rows[1],
+            "side": rows[2],
+            **{name: position[:, i] for i, name in enumerate("xyz")},
+            **{f"p{name}": momentum[:, i] for i, name in enumerate("xyz")},
+            "weight": share * found["weight"][rows[0] // number],
+        }
+        if not self.sensors:
+            return Tables(columns, _empty(_HIT), _empty(self._track_names()))
+        hits = self._hits(found["hits"], first, number, keep)
+        return Tables(columns, hits, self._tracks(found, first, number, keep))
+
+    def _track_names(self) -> tuple[str, ...]:
+        names = _HELIX if self.barrel else LINE
+        pairs = (label for name in names for label in (name, f"sigma_{name}"))
+        return ("event", "particle", "arm", *(() if self.barrel else ("z",)), *pairs, "chi2", "ndf", "hits")
+
+    def _hits(self, hits: Candidates, first: int, number: int, keep: slice) -> Columns:
+        rows = np.nonzero(hits.valid[keep])
+        sensors = self.detector.sensors()
+        resolution = np.array([[math.nan if r is None else r for r in s.resolution or ()] for s in sensors])[rows[1]]
+        local, position = hits.local[keep][rows], hits.position[keep][rows]
+        return {
+            "event": first + rows[0] // number,
+            "particle": np.where(rows[2] == 0, rows[0] % number, -1),  # -1: noise
+            "element": rows[1],
+            **{name: position[:, i] for i, name in enumerate("xyz")},
+            # What is not measured is not known.
+            "u": np.where(np.isnan(resolution[:, 0]), math.nan, local[:, 0]),
+            "v": np.where(np.isnan(resolution[:, 1]), math.nan, local[:, 1]),
+            "sigma_u": resolution[:, 0],
+            "sigma_v": resolution[:, 1],
+        }
+
+    def _tracks(self, found: dict[str, Any], first: int, number: int, keep: slice) -> Columns:
+        pieces = []
+        for arm, tracks in enumerate(found["tracks"]):
+            rows = np.flatnonzero(tracks["found"][keep])
+            names = _HELIX if self.barrel else LINE
+            values, covariance = tracks["parameters"][keep][rows], tracks["covariance"][keep][rows]
+            sigma = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+            piece: Columns = {
+                "event": first + rows // number,
+                "particle": rows % number,
+                "arm": np.full(len(rows), arm),
+            }
+            if not self.barrel:
+                piece["z"] = tracks["z"][keep][rows]
+            unknown = np.full(len(rows), math.nan)
+            second = tracks["z_found"][keep][rows] if "z_found" in tracks else np.ones(len(rows), bool)
+            for i, name in enumerate(names):
+                known = i < values.shape[1] and not (name == "kappa" and self.detector.field is None)
+                for label, column in ((name, values), (f"sigma_{name}", sigma)):
+                    piece[label] = column[:, i] if known else unknown
+                    if name in ("z0", "cot_theta"):
+                        piece[label] = np.where(second, piece[label], math.nan)
+            for name in ("chi2", "ndf", "hits"):
+                piece[name] = tracks[name][keep][rows]
+            pieces.append(piece)
+        if not pieces:
+            return _empty(self._track_names())
+        joined = {name: np.concatenate([p[name] for p in pieces]) for name in self._track_names()}
+        order = np.lexsort((joined["arm"], joined["particle"], joined["event"]))
+        return {name: column[order] for name, column in joined.items()}
+
+
+_HIT = ("event", "particle", "element", "x", "y", "z", "u", "v", "sigma_u", "sigma_v")
+
+
+def _empty(names: tuple[str, ...]) -> Columns:
+    return {name: np.zeros(0, int if name in ("event", "particle", "element") else float) for name in names}
+
+
+def _stacked(pairs: list[Any], dtype: Any) -> Array:
+    """(n, 2); 0 where nothing is measured."""
+    return jnp.stack([jnp.stack([jnp.asarray(0.0 if r is None else r, dtype) for r in pair]) for pair in pairs])
+
+
+# -- what a detector of floats says ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Planes of which one track is made, in the order of the flight, as numbers into the sensors."""
+
+    sensors: tuple[int, ...]
+    bends: bool  # a magnet between them: the track has a momentum
+    min_hits: int
+
+
+def arms_of(detector: Detector) -> tuple[Arm, ...]:
+    """One track through all of a beam line; in a portal, one above and one below each body."""
+    forward = -1 if detector.frame == "portal" else 1
+    sensors = [(forward * s.position, i) for i, s in enumerate(detector.sensors())]
+    bodies = [forward * sum(e.z) / 2 for e in detector.elements if isinstance(e, Slab) and detector.frame == "portal"]
+    groups: dict[int, list[tuple[float, int]]] = {}
+    for z, i in sorted(sensors):
+        groups.setdefault(sum(b < z for b in bodies), []).append((z, i))
+    arms = []
+    for group in groups.values():
+        first, last = group[0][0], group[-1][0]
+        bends = any(first < sum(m.z) / 2 < last for m in detector.magnets())
+        if len(group) >= 2 + bends:
+            arms.append(Arm(tuple(i for _, i in group), bends, 2 + bends))
+    return tuple(arms)
+
+
+def start_of(detector: Detector) -> float:
+    """Where particles start: before the first element of a beam line, above the highest of a portal."""
+    forward = -1 if detector.frame == "portal" else 1
+    ends = []
+    for s in detector.surfaces():
+        reach = (
+            0.0
+            if s.span is None
+            else sum(abs(math.sin(t)) * w / 2 for t, w in zip(s.tilt, reversed(s.span), strict=True))
+        )
+        ends.append(forward * s.position - reach)
+    bodies = [e for e in detector.elements if isinstance(e, (Slab, Magnet))]
+    ends += [forward * z for e in (*bodies, *detector.magnets()) for z in e.z]
+    return forward * (min(ends) - _MARGIN)
+
+
+def aim_of(detector: Detector, source: Cosmic) -> Aim:
+    """The rectangle that cosmic muons are to cross: that of the element the source names, or of the highest sensor.
+
+    Raises:
+        ValueError: there is none; the message says what to do.
+    """
+    planes = {s.name: s for s in detector.surfaces() if s.span is not None}
+    slabs = {e.name: e for e in detector.elements if isinstance(e, Slab) and e.span is not None}
+    if source.aim:
+        if source.aim in slabs:
+            return Aim(max(slabs[source.aim].z), (0.0, 0.0), slabs[source.aim].span)
+        if source.aim not in planes:
+            raise ValueError(
+                f"aim: {detector.name} has no {source.aim!r} with a span; it has {', '.join({**planes, **slabs})}"
+            )
+        chosen = planes[source.aim]
+    else:
+        sensors = [s for s in planes.values() if s.resolution is not None] or list(planes.values())
+        if not sensors:
+            raise ValueError(
+                f"{detector.name} has no plane that cosmic muons could cross: name a slab with a span as aim"
+            )
+        chosen = max(sensors, key=lambda s: s.position)
+    assert chosen.span is not None
+    return Aim(chosen.position, chosen.centre, chosen.span)
