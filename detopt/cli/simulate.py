@@ -57,7 +57,6 @@ def simulate(
         return
     for note in result["notes"]:
         print(f"note: {note}", file=sys.stderr)
-    print(
-        f"{result['events']} events in {result['seconds']:.1f} s: {result['file']}, "
-        f"{result['hits']['rows']} hits, {result['tracks']['rows']} tracks beside it"
-    )
+    print(f"{result['events']} events in {result['seconds']:.1f} s")
+    for name, file in (("truth", result["file"]), ("hits", result["hits"]), ("tracks", result["tracks"])):
+        print(f"{name + ':':8}{file} ({result['rows'][name]} rows)")

@@ -12,8 +12,8 @@ from detopt.reconstruction.least_squares import track_covariance
 from detopt.reconstruction.patterns import pattern_probability, probability_of_hits
 from detopt.reconstruction.track_fit import fitted_parameters
 from detopt.simulation.helix import helix, is_transverse, particle_path
+from detopt.simulation.kicks import kick_variance
 from detopt.simulation.physics import Physics
-from detopt.simulation.scattering import highland, velocity
 
 __all__ = ["ExpectedTracks", "crossed_surfaces", "expected_tracks", "fewest_hits"]
 
@@ -101,7 +101,7 @@ def _expected_track(
     momentum, theta = particle
     kappa, bent, cot_theta = _bending(detector, particle, charge, physics)
     crossings = helix(stacked, bent, cot_theta)
-    scattering = highland(stacked.x_over_X0 * crossings.obliquity, momentum, velocity(momentum, physics)) ** 2
+    scattering = kick_variance(stacked, crossings, momentum, physics)
 
     measured = np.asarray(stacked.measured)
     hits = patterns[:, :, None] & measured[None] & crossings.crossed[None, :, None]  # (patterns, n, 2)

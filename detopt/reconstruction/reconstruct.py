@@ -8,8 +8,8 @@ from detopt.detector.surfaces import surfaces
 from detopt.events import Deviation, Hits, Particles, Tracks
 from detopt.reconstruction.track_fit import fit_track, fitted_parameters
 from detopt.simulation.helix import helix, particle_path
+from detopt.simulation.kicks import kick_variance
 from detopt.simulation.physics import Physics
-from detopt.simulation.scattering import highland, velocity
 from detopt.simulation.transport import deviations
 
 __all__ = ["reconstruct"]
@@ -31,7 +31,7 @@ def reconstruct(
     def one(p: Array, theta: Array, start: Deviation, hits: Hits, charge: Array) -> Tracks:
         path = particle_path(detector, p, theta, charge)
         crossings = helix(stacked, path.kappa, path.cot_theta)
-        scattering = highland(stacked.x_over_X0 * crossings.obliquity, p, velocity(p, physics)) ** 2
+        scattering = kick_variance(stacked, crossings, p, physics)
         undisturbed = deviations(stacked, path, start, p, physics)
         return fit_track(stacked, path, crossings, start, hits, scattering, undisturbed, fitted, min_hits)
 

@@ -156,12 +156,12 @@ def _largest_deflection(
 class Lost(NamedTuple):
     """Energy lost over a path in GeV, and what straggling is measured by."""
 
-    mean: Float[Array, ""]
-    xi: Float[Array, ""]
-    largest: Float[Array, ""]  # of a single transfer
+    mean: Float[Array, "*n"]
+    xi: Float[Array, "*n"]
+    largest: Float[Array, "*m"]  # of a single transfer
 
 
-def mean_loss(medium: Medium, path: Float[Array, ""], momentum: Float[Array, ""]) -> Lost:
+def mean_loss(medium: Medium, path: Float[Array, "*n"], momentum: Float[Array, "*n"]) -> Lost:
     """Mean energy loss of a muon by ionisation: Bethe's formula, PDG eq. 34.5, with Sternheimer's density effect.
 
     xi = K/2 Z/A rho x / beta^2; the largest transfer to an electron is PDG eq. 34.4.
@@ -178,13 +178,13 @@ def mean_loss(medium: Medium, path: Float[Array, ""], momentum: Float[Array, ""]
     return Lost(xi * jnp.maximum(logarithm - 2 * beta**2 - density, 1.0), xi, largest)
 
 
-def largest_transfer(momentum: Float[Array, ""]) -> Float[Array, ""]:
+def largest_transfer(momentum: Float[Array, "*n"]) -> Float[Array, "*n"]:
     """Of energy to an electron at rest, in GeV: PDG eq. 34.4."""
     gamma, ratio = jnp.sqrt((momentum / MUON_MASS) ** 2 + 1), ELECTRON_MASS / MUON_MASS
     return 2 * ELECTRON_MASS * (momentum / MUON_MASS) ** 2 / (1 + 2 * gamma * ratio + ratio**2)
 
 
-def median_loss(mean: Float[Array, ""], xi: Float[Array, ""], momentum: Float[Array, ""]) -> Float[Array, ""]:
+def median_loss(mean: Float[Array, "*n"], xi: Float[Array, "*n"], momentum: Float[Array, "*n"]) -> Float[Array, "*n"]:
     """Median energy loss of muons that lose `mean` on average, with Landau's xi: all in GeV.
 
     Landau's distribution has its median at mean + xi (ln kappa + beta^2 + 0.4228 + 1.3558), kappa = xi / T_max (PDG
@@ -228,7 +228,7 @@ def loss(medium: Medium, path: Float[Array, ""], momentum: Float[Array, ""], dic
     return jnp.where(here, jnp.maximum(total, 0.0), 0.0)
 
 
-def slower(momentum: Float[Array, ""], lost: Float[Array, ""]) -> tuple[Float[Array, ""], Bool[Array, ""]]:
+def slower(momentum: Float[Array, "*n"], lost: Float[Array, "*n"]) -> tuple[Float[Array, "*n"], Bool[Array, "*n"]]:
     """Momentum in GeV after a loss of energy, and whether the muon has stopped (it keeps the least momentum then)."""
     least = (SLOWEST**2 + MUON_MASS**2) ** 0.5
     energy = jnp.sqrt(momentum**2 + MUON_MASS**2) - lost

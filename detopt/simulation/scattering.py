@@ -1,4 +1,4 @@
-"""Multiple Coulomb scattering in thin surfaces."""
+"""Gaussian multiple scattering: Highland's width, of thin surfaces and of slices of a body."""
 
 from jaxtyping import Array, Float
 
@@ -9,18 +9,18 @@ from detopt.simulation.source import MUON_MASS
 __all__ = ["beta", "highland", "highland_variance", "velocity"]
 
 
-def beta(momentum: Float[Array, ""], mass: float = MUON_MASS) -> Float[Array, ""]:
+def beta(momentum: Float[Array, "*n"], mass: float = MUON_MASS) -> Float[Array, "*n"]:
     """Velocity of a particle of the given momentum (GeV) and mass (GeV)."""
     return momentum / jnp.sqrt(momentum**2 + mass**2)
 
 
-def velocity(momentum: Float[Array, ""], physics: Physics) -> Float[Array, ""]:
+def velocity(momentum: Float[Array, "*n"], physics: Physics) -> Float[Array, "*n"]:
     """The muon's beta, or that of light where the study says so."""
     return beta(momentum) if physics.velocity == "true" else jnp.ones_like(momentum)
 
 
 def highland(
-    thickness: Float[Array, " n"], momentum: Float[Array, ""], velocity: Float[Array, ""]
+    thickness: Float[Array, " n"], momentum: Float[Array, "*n"], velocity: Float[Array, "*n"]
 ) -> Float[Array, " n"]:
     """Width of the projected scattering angle in rad.
 

@@ -67,7 +67,7 @@ def simulate_to_files(
         progress: called with the share that is done.
 
     Returns:
-        events, file, hits and tracks (each a file and its rows), share (of the events that meet an element), notes, and of
+        events, file, hits and tracks (paths), the rows of each table, share (of the events that meet an element), notes, and of
         an exposure its seconds and the expected number of muons.
 
     Raises:
@@ -98,8 +98,9 @@ def simulate_to_files(
     return {
         "events": simulation.events,
         "file": str(out),
-        **{name: {"file": str(names[name]), "rows": rows[name]} for name in ("hits", "tracks")},
-        "rows": rows["truth"],
+        "hits": str(names["hits"]),
+        "tracks": str(names["tracks"]),
+        "rows": rows,
         "share": share,
         "notes": notes,
         **more,
