@@ -21,7 +21,7 @@ from detopt.simulation.streams import stream
 __all__ = ["Aim", "draw_cosmic", "expected_number"]
 
 _MOMENTA, _COSINES, _POINTS = 512, 256, 3  # cells of the grid, and Gauss-Legendre points in each, along each axis
-# Cosine of 89.9 deg: muons that are still flatter, 3 in 10 million, come in at that angle, so that all start somewhere.
+# Cosine of 89.9 deg: muons that are still flatter, 2 in 100 million, come in at that angle, so that all start somewhere.
 _FLATTEST = 1e-3
 
 

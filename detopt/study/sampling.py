@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from detopt.inference.heads import HEADS
-from detopt.simulation.source import MUON_MASS, Decay
+from detopt.simulation.source import MUON_MASS, Decay, Gun, check_frame, word_of
 
 if TYPE_CHECKING:
     from detopt.study.studies import Study
@@ -15,6 +15,15 @@ __all__ = ["check_sampling"]
 
 def check_sampling(study: "Study", fault: Callable[..., None], notes: list[str]) -> None:
     """Note what does not go together."""
+    if not isinstance(study.source, (Gun, Decay)):
+        word, frames = word_of(study.source), " or ".join(study.source.frames)
+        fault(
+            ("source",),
+            f"source {word} goes with `detopt simulate` and frame {frames} in this version; studies take a gun or a decay",
+        )
+        return
+    if wrong := check_frame(study.source, study.detector.frame):
+        fault(("source", "theta"), wrong)
     _check_head(study, fault)
     if isinstance(study.source, Decay):
         _check_decay(study, study.source, fault)

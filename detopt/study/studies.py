@@ -12,7 +12,7 @@ from detopt.inference.heads import HEADS, SetHead, TrackHead
 from detopt.parameters import Space, Variable
 from detopt.scoring.terms import CONSTRAINTS, OBJECTIVES
 from detopt.simulation.physics import Physics
-from detopt.simulation.source import SOURCES, Decay, Gun
+from detopt.simulation.source import SOURCES, Decay, Gun, Source
 from detopt.study.detectors import read_detector
 from detopt.study.document import Document, Place
 from detopt.study.faults import BadInput
@@ -109,9 +109,12 @@ def load_study(path: Path, detector: Path | None = None) -> Study:
     return study
 
 
-def read_source(data: Any, document: Document, place: Place) -> Gun | Decay | None:
+def read_source(data: Any, document: Document, place: Place) -> Source | None:
     """A source; None where anything is wrong. At the top of a file it may carry schema and name as well."""
-    return _read_kind(SOURCES, data, document, place, "source")
+    source = _read_kind(SOURCES, data, document, place, "source")
+    for name, message in () if source is None else source.faults():
+        document.fault((*place, name), message)
+    return source
 
 
 def read_term(kinds: dict[str, type], data: Any, document: Document, place: Place, what: str) -> Any:
@@ -228,9 +231,10 @@ class _Reader:
         self.documents.append(document)
         return document.data, document, ()
 
-    def _source(self, data: Any) -> Gun | Decay | None:
+    def _source(self, data: Any) -> Any:
         content = self._content(data, ("source",), "source")
-        return None if content is None else read_source(*content)
+        source = None if content is None else read_source(*content)
+        return replace(source, theta=source.angles("barrel")) if isinstance(source, Gun) else source
 
     def _head(self, data: Any) -> tuple[bool, TrackHead | SetHead | None]:
         """Whether it could be read, and the head."""

@@ -139,7 +139,7 @@ STUDY = [
     case("unknown key", ("mode: expected", "mode: expected\n§objective: 1"), "did you mean 'objectives'"),
     case("unknown section key", ("steps: 30", "§step: 30"), "did you mean 'steps'"),
     case("unknown search", ("type: gradient", "type: §gradiant"), "did you mean 'gradient'"),
-    case("unknown source", ("type: gun", "type: §cosmic"), "unknown source type 'cosmic'"),
+    case("unknown source", ("type: gun", "type: §laser"), "unknown source type 'laser'"),
     case("unknown particle", ("mu-", "§muon"), "expected mu- | mu+"),
     case("bare momentum", ("momentum: [1 GeV, 10 GeV]", "momentum: [§1, 10 GeV]"), "needs a unit of energy"),
     case("momentum falls", ("momentum: [1 GeV, 10 GeV]", "momentum: §[10 GeV, 1 GeV]"), "must rise"),
