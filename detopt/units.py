@@ -1,6 +1,7 @@
 """Units: "80 um" -> 0.08, and back.
 
-Inside detopt every number is in mm, GeV (c = 1), ns, tesla, radian and kEUR. A unit is an exponent vector over the base
+Inside detopt every number is in mm, GeV (c = 1), ns, tesla, radian, kEUR and mg: a density is the same number in mg/mm3 as
+in g/cm3. A unit is an exponent vector over the base
 dimensions and a factor to those base units, so that "60 kEUR/m2" and "0.2 GeV/c" are checked and converted alike.
 """
 
@@ -10,9 +11,9 @@ from dataclasses import dataclass
 
 __all__ = ["Unit", "UnitError", "format_quantity", "parse_quantity", "parse_unit"]
 
-# Exponents of (length, energy, time, field, angle, money); per cent and counts have none.
-_BASES = ("length", "energy", "time", "magnetic field", "angle", "money")
-_EXAMPLES = ("mm", "GeV", "ns", "T", "mrad", "kEUR")
+# Exponents of (length, energy, time, field, angle, money, mass); per cent and counts have none.
+_BASES = ("length", "energy", "time", "magnetic field", "angle", "money", "mass")
+_EXAMPLES = ("mm", "GeV", "ns", "T", "mrad", "kEUR", "kEUR/m2", "g", "g/cm3", "Hz")
 
 
 class UnitError(ValueError):
@@ -21,7 +22,7 @@ class UnitError(ValueError):
 
 @dataclass(frozen=True)
 class Unit:
-    """A factor to base units and the exponents of (length, energy, time, magnetic field, angle, money)."""
+    """A factor to base units and the exponents of (length, energy, time, magnetic field, angle, money, mass)."""
 
     factor: float
     exponents: tuple[int, ...]
@@ -38,8 +39,8 @@ class Unit:
         return (words(1) or ("1" if below else "dimensionless")) + (f"/{below}" if below else "")
 
 
-def _base(dimension: str, factor: float) -> Unit:
-    return Unit(factor, tuple(int(name == dimension) for name in _BASES))
+def _base(dimension: str, factor: float, power: int = 1) -> Unit:
+    return Unit(factor, tuple(power * (name == dimension) for name in _BASES))
 
 
 _SYMBOLS: dict[str, Unit] = {
@@ -50,6 +51,8 @@ _SYMBOLS: dict[str, Unit] = {
     **{s: _base("magnetic field", f) for s, f in {"mT": 1e-3, "T": 1.0, "tesla": 1.0, "kG": 0.1}.items()},
     **{s: _base("angle", f) for s, f in {"urad": 1e-6, "mrad": 1e-3, "rad": 1.0, "deg": math.pi / 180}.items()},
     **{s: _base("money", f) for s, f in {"EUR": 1e-3, "kEUR": 1.0, "MEUR": 1e3}.items()},
+    **{s: _base("mass", f) for s, f in {"ug": 1e-3, "mg": 1.0, "g": 1e3, "kg": 1e6}.items()},
+    **{s: _base("time", f, -1) for s, f in {"Hz": 1e-9, "kHz": 1e-6, "MHz": 1e-3, "GHz": 1.0}.items()},
     "%": _base("", 1e-2),
     "permille": _base("", 1e-3),
     "c": _base("", 1.0),  # "1 GeV/c" and "1 GeV" are the same momentum, since c = 1
@@ -94,7 +97,7 @@ def _example(unit: Unit) -> str:
     for name, known in zip(_EXAMPLES, (parse_unit(e) for e in _EXAMPLES), strict=True):
         if known.exponents == unit.exponents:
             return name
-    return "kEUR/m2" if unit.dimension == "money/length2" else unit.dimension
+    return unit.dimension
 
 
 def split_quantity(text: str) -> tuple[float, str]:

@@ -177,7 +177,7 @@ def show(
         rows.append([s.name, s.kind, f"{s.position:.5g}", ends, f"{100 * s.x_over_X0:.3g}", resolution, efficiency])
     for body in (e for e in loaded.elements if not e.surfaces()):
         rows.append(
-            [body.name, getattr(body, "material", "magnet"), "", f"{body.z[0]:.5g} .. {body.z[1]:.5g}", "", "", ""]
+            [body.name, str(getattr(body, "material", "magnet")), "", f"{body.z[0]:.5g} .. {body.z[1]:.5g}", "", "", ""]
         )
     columns = ["name", "kind", "r or z / mm", "ends / mm", "x/X0 / %", "resolution / um", "efficiency / %"]
     table(

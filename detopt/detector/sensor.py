@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from detopt.materials import material
+from detopt.materials import Material
 from detopt.parameters import quantity
 
 __all__ = ["BINARY", "Readout", "Sensor", "SingleSensor", "Surface"]
@@ -52,7 +52,8 @@ class Sensor:
     """What every thin element shares: its material and, where it measures, its resolution.
 
     `material` with `thickness`, or `x_over_X0`; `resolution`, or `pitch`, from which resolution = pitch x
-    `resolution_per_pitch` follows. Pairs hold one number for each of the two `axes`.
+    `resolution_per_pitch` follows. Where YAML gives a `density` too, the material has it. Pairs hold one number for each
+    of the two `axes`.
     """
 
     axes: ClassVar[tuple[str, str]]
@@ -61,6 +62,7 @@ class Sensor:
     choices: ClassVar[tuple[tuple[str, ...], ...]] = (("x_over_X0", "material"), ("resolution", "pitch"))
     together: ClassVar[tuple[tuple[str, str], ...]] = (
         ("material", "thickness"),
+        ("material", "density"),
         ("pitch", "resolution_per_pitch"),
         ("noise", "time_window"),
         ("time_window", "noise"),
@@ -70,7 +72,7 @@ class Sensor:
     x_over_X0: Any = quantity(
         "", min=0, max=1, default=None, doc="thickness in radiation lengths, at normal incidence; thin is below one"
     )
-    material: str | None = None
+    material: Material | None = None
     thickness: Any = quantity("mm", min=0, default=None, doc="thickness of the material")
     resolution: Any = quantity(
         "mm", above=0, min=SMALLEST, axes=True, default=None, doc="hit resolution (standard deviation)"
@@ -105,7 +107,7 @@ class Sensor:
         """x/X0 at normal incidence."""
         if self.x_over_X0 is not None:
             return self.x_over_X0
-        return self.thickness / material(self.material).X0 if self.material is not None else 0.0
+        return self.thickness / self.material.X0 if self.material is not None else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ Elements, compounds and mixtures are found by name (`material("silicon")`); each
 from detopt.materials.elements import ELEMENTS, Element, radiation_length
 from detopt.materials.library import MATERIALS, material, names_of
 from detopt.materials.material import Material
-from detopt.materials.mixing import FormulaError, compound, element, mixture, parse_formula
+from detopt.materials.mixing import FormulaError, compound, mixture, parse_formula
 from detopt.materials.stopping import MUON_MASS, bethe, min_dedx, minimum
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "Material",
     "bethe",
     "compound",
-    "element",
     "material",
     "min_dedx",
     "minimum",

@@ -124,7 +124,7 @@ TABLE = """
 ELEMENTS: dict[str, Element] = {"Rk": Element(11, 22.0)}
 MEAN_EXCITATION: dict[str, float] = {"Rk": 136.4}  # eV
 for _line in TABLE.strip().splitlines():
-    _z, _symbol, _, _a, _i, *_ = _line.split()
+    _z, _symbol, _, _a, _i = _line.split()[:5]
     ELEMENTS[_symbol] = Element(int(_z), float(_a))
     MEAN_EXCITATION[_symbol] = float(_i)
 

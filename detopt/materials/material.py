@@ -33,6 +33,9 @@ class Material:
     delta0: float
     source: str = field(default="", compare=False, kw_only=True)  # where density, I and density effect are from
 
+    def __str__(self) -> str:
+        return self.name
+
     def __hash__(self) -> int:
         return hash((self.density, self.I, self.Cbar))  # of floats only: cheap, and the same in every process
 

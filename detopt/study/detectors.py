@@ -1,6 +1,7 @@
 """Reading a detector: YAML to a `Detector` of floats and the variables that it declares itself."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -8,9 +9,11 @@ from typing import Any, Literal
 from detopt.detector.detector import FIELDS, Detector
 from detopt.detector.elements import ELEMENTS, BarrelStack
 from detopt.detector.magnets import Dipole
+from detopt.materials import Material
 from detopt.parameters import Variable, declaration, quantities
 from detopt.study.document import Document, Place
 from detopt.study.schema import Free, read_choice, read_file
+from detopt.study.user_materials import read_materials
 
 __all__ = ["make_variable", "open_detector", "read_detector"]
 
@@ -25,6 +28,7 @@ class _DetectorFile:
     frame: Literal["barrel", "beamline", "portal"]
     elements: Any
     field: Any = None
+    materials: Any = None
     source_reference: str = ""
     description: str = ""
 
@@ -42,6 +46,7 @@ def read_detector(document: Document, place: Place = ()) -> tuple[Detector | Non
     if not isinstance(data, dict):
         return None, []
     frame = data.get("frame")
+    materials = read_materials(data.get("materials"), document, (*place, "materials"))
     frees: list[tuple[str, Free]] = []
 
     field = None
@@ -57,7 +62,7 @@ def read_detector(document: Document, place: Place = ()) -> tuple[Detector | Non
 
     elements = []
     if "elements" in data:  # reported as missing otherwise
-        elements = _read_elements(data["elements"], frame, document, (*place, "elements"), frees)
+        elements = _read_elements(data["elements"], frame, document, (*place, "elements"), frees, materials)
     if top is None or document.faults:
         return None, []
     detector = Detector(
@@ -93,7 +98,9 @@ def make_variable(
     )
 
 
-def _read_elements(data: Any, frame: Any, document: Document, place: Place, frees: list) -> list[Any]:
+def _read_elements(
+    data: Any, frame: Any, document: Document, place: Place, frees: list, materials: Mapping[str, Material]
+) -> list[Any]:
     if not isinstance(data, list) or not data:
         document.fault(place, "elements must be a list of at least one element: - {name: …, type: …, …}")
         return []
@@ -101,7 +108,7 @@ def _read_elements(data: Any, frame: Any, document: Document, place: Place, free
     seen: dict[str, int] = {}
     for i, entry in enumerate(data):
         at = (*place, i)
-        chosen = read_choice(ELEMENTS, entry, document, at, "element", free=True)
+        chosen = read_choice(ELEMENTS, entry, document, at, "element", free=True, materials=materials)
         if not isinstance(entry, dict):
             continue
         name = entry.get("name")

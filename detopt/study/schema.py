@@ -9,18 +9,30 @@ import difflib
 import functools
 import re
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo, create_model
 from pydantic_core import PydanticCustomError
 
+from detopt.materials import MATERIALS, Material
 from detopt.parameters import Quantity, Whole, quantities
 from detopt.scoring.terms import UNITS
 from detopt.study.document import Document, Place
 from detopt.units import UnitError, parse_quantity, split_quantity
 
-__all__ = ["Free", "near", "read", "read_choice", "read_file", "read_free", "read_number"]
+__all__ = [
+    "Free",
+    "near",
+    "read",
+    "read_choice",
+    "read_density",
+    "read_file",
+    "read_free",
+    "read_number",
+    "sentence",
+]
 
 
 @dataclass(frozen=True)
@@ -159,12 +171,25 @@ def _names(value: Any) -> tuple[str, ...]:
     raise _refuse(f"expected a list of names, got {_kind(value)}")
 
 
-def _material(value: Any) -> str:
-    from detopt.materials import MATERIALS
+def _material(value: Any, info: ValidationInfo) -> Material:
+    known: Mapping[str, Material] = (info.context or {}).get("materials", MATERIALS)
+    if _text(value) not in known:
+        raise _refuse(f"unknown material {value!r}{near(value, known)}")
+    return known[value]
 
-    if _text(value) not in MATERIALS:
-        raise _refuse(f"unknown material {value!r}{near(value, MATERIALS)}")
-    return value
+
+def read_density(value: Any) -> float:
+    """Read a density in g/cm3 that some matter could have; raises PydanticCustomError."""
+    if isinstance(value, dict):
+        raise _refuse("a density is fixed: let the thickness vary instead")
+    density = read_number(value, "g/cm3", None)
+    low, high = _DENSITIES
+    if not low <= density <= high:
+        raise _refuse(f"must be between {low:g} and {high:g} g/cm3, got {value}: hydrogen gas has 8e-5, osmium 22.6")
+    return density
+
+
+_DENSITIES = (1e-6, 30.0)  # g/cm3
 
 
 _PLAIN = {Any: lambda value: value, str: _text, int: _integer, bool: _boolean, tuple[str, ...]: _names}
@@ -201,6 +226,7 @@ def model(cls: type) -> type[BaseModel]:
             check = functools.partial(_integer, declared=field.metadata["whole"])
         elif field.name == "material":
             check = _material
+            fields["density"] = (Annotated[Any, BeforeValidator(read_density)], None)
         else:
             check = _PLAIN[hints[field.name]]
         fields[field.name] = (Annotated[Any, BeforeValidator(check)], ... if required else field.default)
@@ -208,9 +234,17 @@ def model(cls: type) -> type[BaseModel]:
 
 
 def read(
-    cls: type, data: Any, document: Document, place: Place, skip: tuple[str, ...] = ("type",), free: bool = False
+    cls: type,
+    data: Any,
+    document: Document,
+    place: Place,
+    skip: tuple[str, ...] = ("type",),
+    free: bool = False,
+    materials: Mapping[str, Material] = MATERIALS,
 ) -> dict[str, Any] | None:
     """Check a mapping against a declared dataclass; faults go to the document. Numbers may be `Free` where it says so.
+
+    What has a material may have a density beside it, which becomes that of the material.
 
     Returns:
         The fields that were given or have a default, or None where anything is wrong.
@@ -219,9 +253,11 @@ def read(
         document.fault(place, f"expected a mapping, got {_kind(data)}")
         return None
     try:
-        checked = model(cls).model_validate({k: v for k, v in data.items() if k not in skip})
+        checked = model(cls).model_validate(
+            {k: v for k, v in data.items() if k not in skip}, context={"materials": materials}
+        )
     except ValidationError as error:
-        known = [f.name for f in dataclasses.fields(cls)]
+        known = list(model(cls).model_fields)
         for entry in error.errors(include_url=False):
             _note(entry, known, document, place)
         return None
@@ -229,6 +265,8 @@ def read(
     frees = [name for name, value in fields.items() if isinstance(value, Free)]
     for name in frees if not free else ():
         document.fault((*place, name), f"{name} cannot be a variable: only the numbers of the detector can")
+    if "material" in fields and (density := fields.pop("density")) is not None and fields["material"] is not None:
+        fields["material"] = fields["material"].with_density(density)
     return None if frees and not free else fields
 
 
@@ -244,8 +282,12 @@ def _note(entry: Any, known: list[str], document: Document, place: Place) -> Non
         inside = entry["ctx"]["inside"]
         axis = "".join(f".{i}" for i in inside if isinstance(i, str) and i not in ("init", "bounds", "choices"))
         message = entry["ctx"]["message"]
-        joint = " " if message.startswith(("must ", "needs ")) else ": "
-        document.fault((*place, name, *inside), f"{name}{axis}{joint}{message}")
+        document.fault((*place, name, *inside), sentence(f"{name}{axis}", message))
+
+
+def sentence(subject: str, message: str) -> str:
+    """What is wrong with something: "radius must be > 0", "radius: expected a number"."""
+    return f"{subject}{' ' if message.startswith(('must ', 'needs ')) else ': '}{message}"
 
 
 def read_file(
@@ -262,7 +304,13 @@ def read_file(
 
 
 def read_choice(
-    kinds: dict[str, type], data: Any, document: Document, place: Place, what: str, free: bool = False
+    kinds: dict[str, type],
+    data: Any,
+    document: Document,
+    place: Place,
+    what: str,
+    free: bool = False,
+    materials: Mapping[str, Material] = MATERIALS,
 ) -> tuple[type, dict[str, Any] | None] | None:
     """Check a mapping whose `type` says which class it is; (class, fields or None), or None where the type is wrong."""
     if not isinstance(data, dict):
@@ -277,4 +325,4 @@ def read_choice(
                 (*place, "type"), f"unknown {what} type {word!r}{near(word, kinds)}; known: {', '.join(kinds)}"
             )
         return None
-    return kinds[word], read(kinds[word], data, document, place, free=free)
+    return kinds[word], read(kinds[word], data, document, place, free=free, materials=materials)

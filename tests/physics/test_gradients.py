@@ -13,6 +13,7 @@ from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector, Solenoid
 from detopt.detector.elements import BarrelLayer, Disk
 from detopt.detector.surfaces import as_arrays, surfaces
+from detopt.materials import material
 from detopt.parameters import put
 from detopt.simulation.helix import curvature
 
@@ -31,7 +32,7 @@ DETECTOR = as_arrays(
         elements=(
             Disk(name="D1", z=700.0, inner_radius=30.0, outer_radius=900.0, x_over_X0=0.01, resolution=(0.02, 0.03)),
             BarrelLayer(name="L0", radius=25.0, half_length=2000.0, x_over_X0=0.004, pitch=(0.025, 0.05)),
-            BarrelLayer(name="pipe", radius=20.0, half_length=2000.0, material="beryllium", thickness=0.8),
+            BarrelLayer(name="pipe", radius=20.0, half_length=2000.0, material=material("beryllium"), thickness=0.8),
             barrel(1, 40.0, pitch=(0.02, None), resolution_per_pitch=(0.2, 0.3), resolution=None),
             barrel(2, 60.0, resolution=(0.005, 0.005)),
             barrel(3, 200.0),
@@ -43,7 +44,7 @@ DETECTOR = as_arrays(
                 z=1200.0,
                 inner_radius=30.0,
                 outer_radius=900.0,
-                material="silicon",
+                material=material("silicon"),
                 thickness=1.0,
                 resolution=(0.02, 0.03),
             ),

@@ -100,7 +100,7 @@ def test_density_scales_the_length_and_nothing_else():
 
 
 def test_a_thickness_of_silicon_in_radiation_lengths():
-    sensor = BarrelLayer(name="sensor", radius=30.0, half_length=100.0, material="silicon", thickness=0.3)
+    sensor = BarrelLayer(name="sensor", radius=30.0, half_length=100.0, material=material("silicon"), thickness=0.3)
     assert sensor.radiation_thickness == pytest.approx(0.3 / 93.70, rel=1e-4)
 
 

@@ -25,6 +25,11 @@ from detopt.units import UnitError, format_quantity, parse_quantity, parse_unit
         ("90 deg", "rad", math.pi / 2),
         ("-5 um", "mm", -0.005),
         ("1 min", "ns", 60e9),
+        ("2.3 g/cm3", "g/cm3", 2.3),
+        ("2300 kg/m3", "g/cm3", 2.3),
+        ("7 g", "g", 7e3),
+        ("1 MHz", "1/ns", 1e-3),
+        ("5 kHz/m2", "1/s/m2", 5e-12),
     ],
 )
 def test_quantities(text, unit, value):
@@ -48,6 +53,9 @@ def test_quantities(text, unit, value):
         ("", "mm", "expected a number"),
         ("5 mm mm", "mm", "unknown unit|wrong|needs"),
         ("5 mm", "", "without a dimension"),
+        ("2.3", "g/cm3", "needs a unit of mass/length3, got the bare number 2.3 .say, 2.3 g/cm3"),
+        ("2.3 g/cm2", "g/cm3", "needs a mass/length3"),
+        ("5", "Hz", "say, 5 Hz"),
     ],
 )
 def test_refused(text, unit, message):
@@ -58,6 +66,7 @@ def test_refused(text, unit, message):
 def test_dimension_in_words():
     assert parse_unit("kEUR/m2").dimension == "money/length2"
     assert parse_unit("%").dimension == "dimensionless"
+    assert parse_unit("g/cm3").dimension == "mass/length3"
     assert parse_unit("1/mm").dimension == "1/length"
 
 
