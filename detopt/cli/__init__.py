@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from detopt import __version__
+from detopt.cli.materials import materials
 from detopt.cli.progress import progress_bar
 from detopt.cli.simulate import simulate
 from detopt.cli.tables import score_tables, table
@@ -237,6 +238,7 @@ def resolution(
     table(loaded.name, ["p / GeV", "theta / deg", "sigma(pT)/pT / %", "sigma(d0) / um", "sigma(z0) / um"], cells)
 
 
+app.command(epilog="Example: detopt materials silicon")(materials)
 app.command(epilog='Example: detopt simulate detectors/its2_like.yaml --momentum "1 GeV" --events 100000')(simulate)
 
 

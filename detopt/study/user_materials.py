@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic_core import PydanticCustomError
@@ -18,7 +19,7 @@ from detopt.parameters import Quantity
 from detopt.study.document import Document, Place
 from detopt.study.schema import near, read, read_density, read_number, sentence
 
-__all__ = ["read_materials"]
+__all__ = ["materials_of", "read_materials"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _EXCITATION = Quantity("eV", "mean excitation energy", min=10e-9, max=2000e-9)  # GeV: hydrogen 19 eV, uranium 890 eV
@@ -63,6 +64,14 @@ def read_materials(data: Any, document: Document, place: Place) -> Mapping[str, 
     for name in recipes:
         _build(name, recipes, built, (), document, place)
     return {**built, **MATERIALS}
+
+
+def materials_of(path: Path) -> Mapping[str, Material]:
+    """All materials that the elements of a detector file may name. Raises BadInput."""
+    document = Document(path)
+    known = read_materials(document.data.get("materials"), document, ("materials",))
+    document.raise_faults()
+    return known
 
 
 def _read_recipe(name: str, entry: Any, data: Any, document: Document, place: Place) -> _Recipe | None:

@@ -142,6 +142,7 @@ def test_declarations_need_no_jax():
     light = {
         "cli/__init__.py",
         "cli/tables.py",
+        "cli/materials.py",
         "cli/progress.py",
         "units.py",
         "parameters.py",
@@ -156,6 +157,7 @@ def test_declarations_need_no_jax():
             "files",
             "schema",
             "detectors",
+            "user_materials",
             "settings",
             "variables",
             "studies",
@@ -198,6 +200,7 @@ print("CODE", code, "HEAVY", sorted({{"jax", "jaxlib", "equinox", "optax", "pyar
         (["resolution", "bad.yaml"], 2),
         (["runs", "."], 0),
         (["new", "--list"], 0),
+        (["materials"], 0),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else str(v),
 )
