@@ -33,6 +33,7 @@ class Stops(eqx.Module):
     half: Float[Array, "s 2"]
     depth: Float[Array, " s"]  # of a slice along z; 0 for what is thin
     matter: Float[Array, " s"]  # of the medium, in mm, at right angles
+    body: Float[Array, " s"]  # x/X0, at right angles, of all that touches: slices and slabs without a gap are one body
     medium: Medium  # (s,)
     field: Float[Array, "m 3"]  # of the magnets, in tesla
     field_z: Float[Array, "m 2"]
@@ -66,7 +67,12 @@ def stops(detector: Detector) -> Stops:
     def column(values: list[Any]) -> Array:
         return jnp.stack([jnp.asarray(v, dtype) for v in values])
 
-    z = column([s.z for s in listed])
+    z, depth, matter = (
+        column([s.z for s in listed]),
+        column([s.depth for s in listed]),
+        column([s.matter for s in listed]),
+    )
+    medium = media([s.material for s in listed], dtype)
     spans = [(math.inf, math.inf) if s.span is None else s.span for s in listed]
     fields = [(m.B, 0.0, 0.0) if m.along == "x" else (0.0, m.B, 0.0) for m in magnets]
     return Stops(
@@ -74,16 +80,30 @@ def stops(detector: Detector) -> Stops:
         names=tuple(s.name for s in listed),
         elements=tuple(ranges),
         # What is thin comes before a body that begins at the same place.
-        order=jnp.lexsort((column([s.depth for s in listed]) > 0, forward * z)),
+        order=jnp.lexsort((depth > 0, forward * z)),
         middle=jnp.stack([*(column([s.centre[i] for s in listed]) for i in (0, 1)), z], -1),
         axes=jnp.stack([_axes(*(jnp.asarray(t, dtype) for t in s.tilt)) for s in listed]),
         half=jnp.stack([column([s[i] for s in spans]) for i in (0, 1)], -1) / 2,
-        depth=column([s.depth for s in listed]),
-        matter=column([s.matter for s in listed]),
-        medium=media([s.material for s in listed], dtype),
+        depth=depth,
+        matter=matter,
+        body=_bodies(forward * z, depth, matter / medium.X0),
+        medium=medium,
         field=jnp.stack([column(list(b)) for b in fields]) if magnets else jnp.zeros((0, 3), dtype),
         field_z=jnp.stack([column(list(m.z)) for m in magnets]) if magnets else jnp.zeros((0, 2), dtype),
     )
+
+
+_TOUCH = 1e-3  # mm between slabs that are one body
+
+
+def _bodies(begin: Float[Array, " s"], depth: Float[Array, " s"], x_over_X0: Float[Array, " s"]) -> Float[Array, " s"]:
+    """For each slice what it and all that touches it have together; what is thin stands for itself."""
+    order = jnp.lexsort((begin, depth == 0))  # slices first
+    start, end, thick = begin[order], (begin + depth)[order], depth[order] > 0
+    gap = jnp.concatenate([jnp.zeros(1, bool), ~thick[1:] | (start[1:] > end[:-1] + _TOUCH)])
+    body = jnp.cumsum(gap)
+    total = jax.ops.segment_sum(x_over_X0[order], body, len(begin))
+    return jnp.zeros_like(begin).at[order].set(total[body])
 
 
 def _plane(s: Surface) -> _Stop:

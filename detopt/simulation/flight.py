@@ -51,13 +51,13 @@ class _Stop(NamedTuple):
     half: Float[Array, " 2"]
     depth: Float[Array, ""]
     matter: Float[Array, ""]
+    body: Float[Array, ""]
     medium: Medium
 
 
 class _Spent(NamedTuple):
-    """What matter has done so far: x/X0 in this body, and what the muon lost since it started."""
+    """What the muon has lost since it started, in GeV: on average, and Landau's xi."""
 
-    thickness: Float[Array, ""]
     mean: Float[Array, ""]
     xi: Float[Array, ""]
 
@@ -89,14 +89,14 @@ def _field(stops: Stops, z: Array) -> Float[Array, " 3"]:
     return jnp.sum(jnp.where(inside[:, None], stops.field, 0.0), axis=0)
 
 
-def _meet(stops: Stops, muon: Muon, charge: Array, stop: _Stop) -> tuple[Muon, Array]:
-    """Fly to the plane of a stop; also the path there. A muon that turns back before it is alive no more."""
+def _meet(stops: Stops, muon: Muon, charge: Array, stop: _Stop) -> Muon:
+    """Fly to the plane of a stop. A muon that turns back before it is alive no more."""
     normal = stop.axes[2]
     distance, facing = jnp.dot(normal, stop.middle - muon.position), jnp.dot(normal, muon.direction)
     ahead = stops.forward * facing > 1e-6
     s = jnp.where(ahead, distance / jnp.where(ahead, facing, 1.0), 0.0)
     if not len(stops.field):
-        return muon._replace(position=muon.position + s * muon.direction, alive=muon.alive & ahead), s
+        return muon._replace(position=muon.position + s * muon.direction, alive=muon.alive & ahead)
     field = _field(stops, (muon.position[2] + stop.middle[2]) / 2)
     turn = 0.299792458e-3 * charge / muon.momentum * field
     met = ahead
@@ -107,7 +107,7 @@ def _meet(stops: Stops, muon: Muon, charge: Array, stop: _Stop) -> tuple[Muon, A
         s = s + jnp.where(met, jnp.dot(normal, stop.middle - position) / jnp.where(met, facing, 1.0), 0.0)
     s = jnp.where(met, s, 0.0)
     position, direction = _along_helix(muon, turn, s)
-    return Muon(position, direction, muon.momentum, muon.alive & met), s
+    return Muon(position, direction, muon.momentum, muon.alive & met)
 
 
 def _deflect(direction: Float[Array, " 3"], by: Deflection) -> tuple[Float[Array, " 3"], Float[Array, " 3"]]:
@@ -142,13 +142,14 @@ def _matter(
             gone = loss(stop.medium, path, middle, dice)
         else:
             step = mean_loss(stop.medium, path, middle)
-            after = _Spent(spent.thickness, spent.mean + step.mean, spent.xi + step.xi)
+            after = _Spent(spent.mean + step.mean, spent.xi + step.xi)
             gone = median_loss(after.mean, after.xi, start) - median_loss(spent.mean, spent.xi, start)
             spent = after
         momentum, stopped = slower(momentum, gone)
         middle = (muon.momentum + momentum) / 2
         muon = muon._replace(alive=muon.alive & ~stopped)
-    bent = deflection(stop.medium, path, spent.thickness, middle, velocity(middle, physics), dice, physics)
+    body = jnp.where(path > 0, stop.body, 0.0) / jnp.maximum(oblique, 1e-3)
+    bent = deflection(stop.medium, path, body, middle, velocity(middle, physics), dice, physics)
     inside = jnp.where(thin, 0.0, path)
     if turn is None:
         position, direction = muon.position + inside * muon.direction, muon.direction
@@ -156,7 +157,6 @@ def _matter(
         position, direction = _along_helix(muon, turn, inside)
     direction, aside = _deflect(direction, bent)
     position = position + jnp.where(thin, 0.0, aside)
-    spent = spent._replace(thickness=spent.thickness + jnp.where(thin, 0.0, path / stop.medium.X0))
     return Muon(position, direction, momentum, muon.alive), spent
 
 
@@ -181,7 +181,7 @@ def fly(
     Returns:
         What happened at each stop, in the order of `stops`.
     """
-    rows = _Stop(stops.middle, stops.axes, stops.half, stops.depth, stops.matter, stops.medium)
+    rows = _Stop(stops.middle, stops.axes, stops.half, stops.depth, stops.matter, stops.body, stops.medium)
     in_order = jax.tree.map(lambda column: column[stops.order], (rows, dice))
     origin, start = stops.forward * (muon.position[2] if since is None else since), muon.momentum
     zero = jnp.zeros_like(muon.momentum)
@@ -190,12 +190,10 @@ def fly(
         muon, spent = carry
         stop, dice = each
         ahead = stops.forward * stop.middle[2] >= origin
-        arrived, way = _meet(stops, muon, charge, stop)
+        arrived = _meet(stops, muon, charge, stop)
         muon = _choose(ahead, arrived, muon)
         local = stop.axes[:2] @ (muon.position - stop.middle)
         crossed = ahead & muon.alive & jnp.all(jnp.abs(local) <= stop.half)
-        # A gap ends a body.
-        spent = spent._replace(thickness=jnp.where(ahead & (jnp.abs(way) > 1e-3), 0.0, spent.thickness))
         turn = None
         if len(stops.field):
             field = _field(stops, stop.middle[2] + stops.forward * stop.depth / 2)
@@ -209,7 +207,7 @@ def fly(
         spent = _choose(crossed, spent_after, spent)
         return (after, spent), Leg(crossed, local, muon, after)
 
-    _, legs = jax.lax.scan(jax.checkpoint(onwards), (muon, _Spent(zero, zero, zero)), in_order)
+    _, legs = jax.lax.scan(jax.checkpoint(onwards), (muon, _Spent(zero, zero)), in_order)
     back = jnp.argsort(stops.order)
     return jax.tree.map(lambda column: column[back], legs)
 

@@ -7,7 +7,7 @@ Gaussian, with their exact mean and variance (Asmussen and Rosinski, J. Appl. Pr
 cut, so cutting matter into slices changes nothing; and for fixed random numbers everything moves smoothly with
 thickness, momentum and material: its derivative is the derivative of the simulation.
 
-Without tails, scattering is Gaussian with the width of Highland's formula for all of the body up to here.
+Without tails, scattering is Gaussian with the width of Highland's formula for the whole body.
 """
 
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ __all__ = ["SLOWEST", "Deflection", "Dice", "Lost", "deflection", "dice", "loss"
 
 SLOWEST = 0.02  # GeV: a muon of less momentum has stopped, a few micrometres of iron further on
 _NEWTON = 4
+_EARLIEST = 1e-8  # a uniform number can be zero, and no collision is infinitely hard
 
 
 class Dice(NamedTuple):
@@ -60,7 +61,7 @@ def dice(key: jax.Array, number: int, dtype: Any, physics: Physics, thin: bool) 
 def deflection(
     medium: Medium,
     path: Float[Array, ""],
-    before: Float[Array, ""],
+    body: Float[Array, ""],
     momentum: Float[Array, ""],
     beta: Float[Array, ""],
     dice: Dice,
@@ -71,7 +72,7 @@ def deflection(
     Args:
         medium: the material.
         path: length in mm; zero scatters by zero.
-        before: x/X0 that the muon has crossed in this body already (for Highland's logarithm).
+        body: x/X0 of all of the body that this is a slice of, for Highland's logarithm.
         momentum: in the middle of the path, in GeV.
         beta: velocity there.
         dice: random numbers.
@@ -83,10 +84,10 @@ def deflection(
         q2, soft = _largest_deflection(medium, length, momentum, beta, dice.uniform[2])
         width = jnp.sqrt(soft / 2) / momentum
         azimuth = 2 * jnp.pi * dice.uniform[3]
-        hard = jnp.sqrt(q2) / momentum
+        hard = jnp.where(q2 > 0, jnp.sqrt(jnp.where(q2 > 0, q2, 1.0)), 0.0) / momentum
         hard_x, hard_y, left = hard * jnp.cos(azimuth), hard * jnp.sin(azimuth), 1 - dice.uniform[4]
     else:
-        variance = highland_variance(before, length / medium.X0, momentum, beta)
+        variance = highland_variance(length / medium.X0, body, momentum, beta)
         width = jnp.sqrt(jnp.where(variance > 0, variance, 1.0)) * (variance > 0)
         hard_x = hard_y = left = jnp.zeros_like(width)
     z = dice.normal
@@ -126,7 +127,7 @@ def _largest_deflection(
     # Of an electron at rest q2 is 2 m T (1 - T / T_max), at most (m p / M)^2; spread as 1/T^2 (1 - beta^2 T / T_max) its
     # logarithm ends at 4 e^(-3/2) of that. The form 1 / (1 + q2 / b)^2 ends it one e later.
     size_e = 4 * jnp.exp(-0.5) * (ELECTRON_MASS * momentum / MUON_MASS) ** 2
-    arrival = -jnp.log1p(-uniform)
+    arrival = jnp.maximum(-jnp.log1p(-uniform), _EARLIEST)
 
     # Solve Lambda(y) = arrival for y = q2 + a, by Newton's method in the logarithms, from pure Rutherford scattering of
     # the nuclei: Lambda falls as 1/y and then as 1/y^3.
@@ -205,7 +206,7 @@ def loss(medium: Medium, path: Float[Array, ""], momentum: Float[Array, ""], dic
     lost = mean_loss(medium, jnp.where(here, path, 1.0), momentum)
     beta2 = momentum**2 / (momentum**2 + MUON_MASS**2)
     xi, largest = jnp.where(here, lost.xi, 1.0), lost.largest
-    first = -jnp.log1p(-dice.uniform[0])
+    first = jnp.maximum(-jnp.log1p(-dice.uniform[0]), _EARLIEST)
     second = first - jnp.log1p(-dice.uniform[1])
 
     def transfer(arrival: Array) -> Array:
@@ -221,10 +222,10 @@ def loss(medium: Medium, path: Float[Array, ""], momentum: Float[Array, ""], dic
     t1, t2 = transfer(first), transfer(second)
     soft = lost.mean - xi * (-jnp.log(t2) - beta2 * (1 - t2))
     variance = xi * largest * t2 * (1 - beta2 * t2 / 2)
-    skewness = xi * (largest * t2) ** 2 * (1 / 2 - beta2 * t2 / 3) / variance**1.5
     z = dice.normal[2]
-    # Cornish and Fisher's first term carries the skewness of what is left.
-    total = (t1 + t2) * largest + soft + jnp.sqrt(variance) * (z + skewness * (z**2 - 1) / 6)
+    # Cornish and Fisher's first term carries the skewness of what is left: its third moment over its variance.
+    third = largest * t2 * (1 / 2 - beta2 * t2 / 3) / (1 - beta2 * t2 / 2)
+    total = (t1 + t2) * largest + soft + jnp.sqrt(variance) * z + third * (z**2 - 1) / 6
     return jnp.where(here, jnp.maximum(total, 0.0), 0.0)
 
 

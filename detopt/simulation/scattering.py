@@ -36,18 +36,14 @@ def highland(
 
 
 def highland_variance(
-    before: Float[Array, ""], thickness: Float[Array, ""], momentum: Float[Array, ""], velocity: Float[Array, ""]
+    thickness: Float[Array, ""], body: Float[Array, ""], momentum: Float[Array, ""], velocity: Float[Array, ""]
 ) -> Float[Array, ""]:
-    """What a slice adds to the variance of the projected scattering angle in a body, in rad^2.
+    """Variance of the projected scattering angle in a slice of a body, in rad^2.
 
-    The square of `highland` for all that was crossed up to the end of the slice, less that up to its beginning: slicing a
-    body changes nothing. Both thicknesses are x/X0 along the track.
+    The square of `highland` for the whole body, in proportion: slicing it changes nothing, and all of it scatters alike
+    (a logarithm that grows along the way would scatter more at its end). Both thicknesses are x/X0 along the track.
     """
-
-    def square(x: Array) -> Array:
-        present = x > 0
-        x = jnp.where(present, x, 1.0)
-        bracket = jnp.maximum(1 + 0.038 * jnp.log(x / velocity**2), 0.0)
-        return jnp.where(present, x * bracket**2, 0.0)
-
-    return (13.6e-3 / (velocity * momentum)) ** 2 * (square(before + thickness) - square(before))
+    present = (thickness > 0) & (body > 0)
+    x = jnp.where(present, body, 1.0)
+    bracket = jnp.maximum(1 + 0.038 * jnp.log(x / velocity**2), 0.0)
+    return jnp.where(present, (13.6e-3 / (velocity * momentum) * bracket) ** 2 * thickness, 0.0)

@@ -318,7 +318,9 @@ def _outwards(
             after = _Muon(state, less, muon.goes_on & ~stopped, mean, xi)
         angles = (zero, zero)
         if scatters:
-            angles = deflection(medium, through, zero, middle, velocity(middle, physics), dice, physics).angles
+            angles = deflection(
+                medium, through, through / medium.X0, middle, velocity(middle, physics), dice, physics
+            ).angles
         here, own = (jax.tree.map(lambda x: jnp.where(crossed, x, 0.0), part) for part in (path, state))
         if scatters or slow:
             kicked = _kicked(passage, here, own, angles, bent)
