@@ -15,7 +15,7 @@ __all__ = ["materials"]
 _MOMENTA = (1.0, 10.0, 100.0)  # GeV/c
 _SOURCES = {
     "X0": "PDG eq. 34.25 for elements (Tsai 1974), eq. 34.27 for mixtures",
-    "dE/dx": "mean ionisation of muons, PDG eq. 34.5 with the density effect of eq. 34.7; no radiation",
+    "dE/dx": "mean ionisation of muons, PDG eq. 34.5 and 34.7, with spin and radiating electrons as PDG's tables",
 }
 
 

@@ -2,14 +2,14 @@
 
 Figures: PDG, Atomic and Nuclear Properties of Materials (2020), https://pdg.lbl.gov/AtomicNuclearProperties; weights: IUPAC,
 for elements without stable isotopes the longest-lived; mean excitation energies: ICRU 37 and 49; density effect:
-Sternheimer, Berger and Seltzer, At. Data Nucl. Data Tables 30 (1984) 261, for astatine and francium by recipe (see
-`density_effect`). Gases at 20 C and 1 atm; carbon is graphite, bromine a liquid.
+Sternheimer, Berger and Seltzer, At. Data Nucl. Data Tables 30 (1984) 261, for astatine and francium by recipe
+(`density_effect.general`). Gases at 20 C and 1 atm; carbon is graphite, bromine a liquid.
 """
 
 import math
 from typing import NamedTuple
 
-__all__ = ["ELEMENTS", "MEAN_EXCITATION", "TABLE", "Element", "radiation_length"]
+__all__ = ["ELEMENTS", "TABLE", "Element", "radiation_length"]
 
 _ALPHA = 1 / 137.035999
 _ELECTRON_RADIUS_CM = 2.8179403e-13
@@ -122,11 +122,9 @@ TABLE = """
 
 # Rk, "rockium", is what the standard rock of cosmic-ray physics is made of, by convention.
 ELEMENTS: dict[str, Element] = {"Rk": Element(11, 22.0)}
-MEAN_EXCITATION: dict[str, float] = {"Rk": 136.4}  # eV
 for _line in TABLE.strip().splitlines():
-    _z, _symbol, _, _a, _i = _line.split()[:5]
+    _z, _symbol, _, _a = _line.split()[:4]
     ELEMENTS[_symbol] = Element(int(_z), float(_a))
-    MEAN_EXCITATION[_symbol] = float(_i)
 
 
 def radiation_length(z: int, a: float) -> float:

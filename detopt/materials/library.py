@@ -1,13 +1,12 @@
 """All materials by name: elements, what PDG lists, some that are built here, and Geant4's where they differ."""
 
-from detopt.materials.elements import TABLE
 from detopt.materials.material import Material
 from detopt.materials.mixing import compound, mixture
+from detopt.materials.pure import PDG_SOURCE, PURE
 from detopt.materials.tables import GEANT4, GEANT4_ALIASES, PDG
 
 __all__ = ["MATERIALS", "material", "names_of"]
 
-_PDG = "density, I, density effect: PDG, Atomic and Nuclear Properties of Materials (2020)"
 _GEANT4 = "density, I, density effect: Geant4 11.4, NIST database"
 
 # Spelt otherwise, or how PDG calls the gas.
@@ -29,16 +28,6 @@ def material(name: str) -> Material:
 def names_of(one: Material) -> tuple[str, ...]:
     """Under which names a material is found, its own first."""
     return (one.name, *(name for name, m in MATERIALS.items() if m is one and name != one.name))
-
-
-def _elements() -> dict[str, Material]:
-    found: dict[str, Material] = {}
-    for line in TABLE.strip().splitlines():
-        _, symbol, name, _, i, density, *effect = line.split()
-        numbers = [float(v) for v in effect]
-        one = Material(name, float(density), ((symbol, 1.0),), float(i), *numbers, source=_PDG)
-        found |= {name: one, symbol: one}
-    return found
 
 
 def _listed(table: str, source: str) -> dict[str, Material]:
@@ -92,13 +81,11 @@ def _built(known: dict[str, Material]) -> dict[str, Material]:
 
 
 def _library() -> dict[str, Material]:
-    found = _elements() | _listed(PDG, _PDG)
+    found = {name: one for symbol, one in PURE.items() for name in (one.name, symbol)} | _listed(PDG, PDG_SOURCE)
     found |= _built(found)
     found |= {alias: found[name] for alias, name in _ELEMENT_ALIASES.items()}
     own = _listed(GEANT4, _GEANT4)
-    for line in TABLE.strip().splitlines():
-        symbol = line.split()[1]
-        found[f"G4_{symbol}"] = found[symbol]
+    found |= {f"G4_{symbol}": one for symbol, one in PURE.items()}
     for line in GEANT4_ALIASES.strip().splitlines():
         name, alias = line.split()
         found[alias] = found[name]

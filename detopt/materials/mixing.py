@@ -1,13 +1,14 @@
-"""Compounds and mixtures from what they are made of: mean excitation energy by additivity, density effect by recipe."""
+"""Compounds and mixtures from what they are made of: mean excitation energy and density effect by additivity."""
 
 import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from detopt.materials.density_effect import GAS, density_effect
-from detopt.materials.elements import ELEMENTS, MEAN_EXCITATION
+from detopt.materials.density_effect import GAS, cbar, of_parts
+from detopt.materials.elements import ELEMENTS
 from detopt.materials.material import PLASMA, Material
+from detopt.materials.pure import PURE
 
 __all__ = ["FormulaError", "compound", "mixture", "parse_formula"]
 
@@ -50,7 +51,7 @@ def compound(
     the energies of ICRU Report 37, which is within 2 % (rms) of those that are tabulated.
     """
     atoms = parse_formula(formula)
-    parts = [(_element(symbol), count * ELEMENTS[symbol].A) for symbol, count in atoms.items()]
+    parts = [(PURE[symbol], count * ELEMENTS[symbol].A) for symbol, count in atoms.items()]
     if len(parts) > 1:
         parts = [(_bound(one, density), w) for one, w in parts]
     return _mixed(name, density, parts, mean_excitation, source, "additivity of atoms in compounds (ICRU 37)")
@@ -59,36 +60,33 @@ def compound(
 def _mixed(
     name: str, density: float, parts: list[tuple[Material, float]], energy: float | None, source: str, rule: str
 ) -> Material:
-    total = sum(w for _, w in parts)
-    electrons = sum(w * m.z_over_a for m, w in parts) / total
+    total = math.fsum(w for _, w in parts)
+    z_over_a = math.fsum(w * m.z_over_a for m, w in parts) / total
+    electrons = [(m, w * m.z_over_a / total / z_over_a) for m, w in parts]
     if energy is None:
-        energy = math.exp(sum(w * m.z_over_a * math.log(m.I) for m, w in parts) / total / electrons)
+        energy = math.exp(math.fsum(share * math.log(m.I) for m, share in electrons))
         source = f"{source or 'density: as given'}; I: {rule}"
     fractions: dict[str, float] = {}
     for m, w in parts:
-        whole = sum(f for _, f in m.fractions)
+        whole = math.fsum(f for _, f in m.fractions)
         for symbol, f in m.fractions:
             fractions[symbol] = fractions.get(symbol, 0.0) + w / total * f / whole
-    effect = density_effect(energy, PLASMA * math.sqrt(density * electrons), density)
-    source = f"{source}; density effect: recipe of Sternheimer and Peierls (1971)"
+    effect = of_parts(electrons, cbar(energy, PLASMA * math.sqrt(density * z_over_a)))
+    source = f"{source}; density effect: mean of the parts'"
     return Material(name, density, tuple(fractions.items()), energy, *effect, source=source)
 
 
-def _element(symbol: str) -> Material:
-    """An element as a part, where its density and density effect do not matter."""
-    return Material(symbol, 1.0, ((symbol, 1.0),), MEAN_EXCITATION[symbol], 0.0, 0.0, 1.0, 0.0, 3.0, 0.0)
-
-
 def _alone(m: Material) -> bool:
-    return len(m.fractions) == 1
+    """Whether it is an element."""
+    return len(m.fractions) == 1 and m.fractions[0][0] in PURE
 
 
 def _bound(m: Material, density: float) -> Material:
-    """An element as it is inside a compound of some density."""
+    """An element as it is inside a compound of some density: other energies, and it conducts no more."""
     symbol = m.fractions[0][0]
-    alone = MEAN_EXCITATION[symbol]
+    alone = PURE[symbol].I
     energy = _BOUND_IN_GAS.get(symbol, alone) if density < GAS else _BOUND.get(symbol, 1.13 * alone)
-    return replace(m, I=energy)
+    return replace(m, I=energy, delta0=0.0)
 
 
 # -- chemical formulas -------------------------------------------------------------------------------------------------
@@ -117,7 +115,7 @@ def parse_formula(formula: str) -> Mapping[str, float]:
                 stack[-1][symbol] = stack[-1].get(symbol, 0.0) + n * count
         elif token in "()":
             raise FormulaError(f"cannot read formula {formula!r}: its parentheses do not match")
-        elif token not in ELEMENTS:
+        elif token not in PURE:
             raise FormulaError(f"formula {formula!r} has an unknown element {token!r}")
         else:
             stack[-1][token] = stack[-1].get(token, 0.0) + count

@@ -1,4 +1,9 @@
-"""Mean energy loss of heavy charged particles by ionisation, as plain floats; simulations have their own in arrays."""
+"""Mean energy loss of heavy charged particles by ionisation, as plain floats; simulations have their own in arrays.
+
+PDG eq. 34.5, and the two terms by which Groom, Mokhov and Striganov, At. Data Nucl. Data Tables 78 (2001) 183 (GMS), go
+beyond it, as do PDG's own tables: the spin of the particle, and photons radiated by the electrons that it hits. They add
+0.06 % at the minimum and 2.5 % at 100 GeV/c.
+"""
 
 import math
 
@@ -9,6 +14,7 @@ __all__ = ["MUON_MASS", "bethe", "delta", "min_dedx", "minimum"]
 MUON_MASS = 0.1056583755  # GeV
 _ELECTRON_MASS = 0.51099895e-3  # GeV
 _K = 0.307075  # MeV cm2 / mol
+_ALPHA = 1 / 137.035999
 
 
 def delta(material: Material, beta_gamma: float) -> float:
@@ -20,21 +26,28 @@ def delta(material: Material, beta_gamma: float) -> float:
     return rest if x >= material.x1 else rest + material.a * (material.x1 - x) ** material.k
 
 
-def bethe(material: Material, momentum: float, mass: float = MUON_MASS) -> float:
-    """Mean ionisation loss -dE/dx in MeV cm2/g of a particle of unit charge: PDG eq. 34.5, T_max of eq. 34.4.
+def bethe(material: Material, momentum: float, mass: float = MUON_MASS, *, plain: bool = False) -> float:
+    """Mean ionisation loss -dE/dx in MeV cm2/g of a particle of unit charge and spin 1/2.
 
     Args:
         material: what is crossed.
         momentum: in GeV/c.
         mass: of the particle, in GeV.
+        plain: PDG eq. 34.5 as it stands, without the two terms of GMS.
     """
     beta_gamma = momentum / mass
     energy = math.hypot(momentum, mass)
     gamma, beta2 = energy / mass, (momentum / energy) ** 2
     ratio = _ELECTRON_MASS / mass
-    t_max = 2 * _ELECTRON_MASS * beta_gamma**2 / (1 + 2 * gamma * ratio + ratio**2)
-    logarithm = 0.5 * math.log(2 * _ELECTRON_MASS * beta_gamma**2 * t_max / (material.I * 1e-9) ** 2)
-    return _K * material.z_over_a / beta2 * (logarithm - beta2 - 0.5 * delta(material, beta_gamma))
+    t_max = 2 * _ELECTRON_MASS * beta_gamma**2 / (1 + 2 * gamma * ratio + ratio**2)  # PDG eq. 34.4
+    bracket = 0.5 * math.log(2 * _ELECTRON_MASS * beta_gamma**2 * t_max / (material.I * 1e-9) ** 2)
+    bracket -= beta2 + 0.5 * delta(material, beta_gamma)
+    radiated = 0.0
+    if not plain:
+        bracket += (t_max / energy) ** 2 / 8
+        hard = math.log(2 * t_max / _ELECTRON_MASS)
+        radiated = _ALPHA / (4 * math.pi) * max(math.log(2 * gamma) - hard / 3, 0.0) * max(hard, 0.0) ** 2
+    return _K * material.z_over_a * (bracket / beta2 + radiated)
 
 
 def minimum(material: Material, mass: float = MUON_MASS) -> tuple[float, float]:

@@ -29,7 +29,7 @@ def test_one_material(cli, name):
     assert [at["p_GeV"] for at in found["muons"]] == [1, 10, 100]
     assert sum(found["composition"].values()) == pytest.approx(1)
     printed = cli("materials", name).out
-    for text in ("Si 100 %", "2.329 g/cm3", "9.3701 cm", "173 eV", "31.05 eV", "0.364 GeV/c", "PDG"):
+    for text in ("Si 100 %", "2.329 g/cm3", "9.3701 cm", "173 eV", "31.05 eV", "0.363 GeV/c", "PDG"):
         assert text in printed
 
 
