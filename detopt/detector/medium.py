@@ -55,12 +55,13 @@ def media(listed: list[Material | None], dtype: Any) -> Medium:
     None stands for matter of which only x/X0 is known: it scatters as silicon of that x/X0 does (the shape of the tails
     hardly depends on the material), and takes no energy.
     """
-    rows = [_numbers(m) if m is not None else _numbers(material("silicon"))._replace(loss=0.0) for m in listed]
-    return Medium(*(jnp.asarray(column, dtype) for column in zip(*rows, strict=True)))
+    unknown = {**_numbers(material("silicon")), "loss": 0.0}
+    rows = [unknown if m is None else _numbers(m) for m in listed]
+    return Medium(**{name: jnp.asarray([row[name] for row in rows], dtype) for name in Medium._fields})
 
 
 @functools.lru_cache(maxsize=1024)
-def _numbers(m: Material) -> Medium:
+def _numbers(m: Material) -> dict[str, float]:
     total = sum(w for _, w in m.fractions)
     rutherford = electrons = screening = coulomb = size = 0.0
     for symbol, w in m.fractions:
@@ -74,19 +75,19 @@ def _numbers(m: Material) -> Medium:
         screening += weight * math.log(light * (_ALPHA * ELECTRON_MASS / 0.885) ** 2 * z ** (2 / 3))
         coulomb += weight * (_ALPHA * z) ** 2
         size += weight * math.log(12 * (_HBAR_C / radius) ** 2)
-    return Medium(
-        X0=m.X0,
-        rutherford=rutherford,
-        electrons=electrons,
-        screening=math.exp(screening / rutherford),
-        coulomb=coulomb / rutherford,
-        size=math.exp(size / rutherford),
-        loss=_HALF_K * m.z_over_a * m.density / 10,
-        excitation=m.I * 1e-9,
-        cbar=m.Cbar,
-        x0=m.x0,
-        x1=m.x1,
-        a=m.a,
-        k=m.k,
-        delta0=m.delta0,
-    )
+    return {
+        "X0": m.X0,
+        "rutherford": rutherford,
+        "electrons": electrons,
+        "screening": math.exp(screening / rutherford),
+        "coulomb": coulomb / rutherford,
+        "size": math.exp(size / rutherford),
+        "loss": _HALF_K * m.z_over_a * m.density / 10,
+        "excitation": m.I * 1e-9,
+        "cbar": m.Cbar,
+        "x0": m.x0,
+        "x1": m.x1,
+        "a": m.a,
+        "k": m.k,
+        "delta0": m.delta0,
+    }

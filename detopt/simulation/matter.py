@@ -162,7 +162,7 @@ class Lost(NamedTuple):
     largest: Float[Array, "*m"]  # of a single transfer
 
 
-def mean_loss(medium: Medium, path: Float[Array, "*n"], momentum: Float[Array, "*n"]) -> Lost:
+def mean_loss(medium: Medium, path: Float[Array, "*n"], momentum: Float[Array, "*m"]) -> Lost:
     """Mean energy loss of a muon by ionisation: Bethe's formula, PDG eq. 34.5, with Sternheimer's density effect.
 
     xi = K/2 Z/A rho x / beta^2; the largest transfer to an electron is PDG eq. 34.4.
@@ -185,7 +185,7 @@ def largest_transfer(momentum: Float[Array, "*n"]) -> Float[Array, "*n"]:
     return 2 * ELECTRON_MASS * (momentum / MUON_MASS) ** 2 / (1 + 2 * gamma * ratio + ratio**2)
 
 
-def median_loss(mean: Float[Array, "*n"], xi: Float[Array, "*n"], momentum: Float[Array, "*n"]) -> Float[Array, "*n"]:
+def median_loss(mean: Float[Array, "*n"], xi: Float[Array, "*n"], momentum: Float[Array, "*m"]) -> Float[Array, "*n"]:
     """Median energy loss of muons that lose `mean` on average, with Landau's xi: all in GeV.
 
     Landau's distribution has its median at mean + xi (ln kappa + beta^2 + 0.4228 + 1.3558), kappa = xi / T_max (PDG
@@ -229,7 +229,7 @@ def loss(medium: Medium, path: Float[Array, ""], momentum: Float[Array, ""], dic
     return jnp.where(here, jnp.maximum(total, 0.0), 0.0)
 
 
-def slower(momentum: Float[Array, "*n"], lost: Float[Array, "*n"]) -> tuple[Float[Array, "*n"], Bool[Array, "*n"]]:
+def slower(momentum: Float[Array, "*m"], lost: Float[Array, "*n"]) -> tuple[Float[Array, "*n"], Bool[Array, "*n"]]:
     """Momentum in GeV after a loss of energy, and whether the muon has stopped (it keeps the least momentum then)."""
     least = (SLOWEST**2 + MUON_MASS**2) ** 0.5
     energy = jnp.sqrt(momentum**2 + MUON_MASS**2) - lost

@@ -20,7 +20,7 @@ def velocity(momentum: Float[Array, "*n"], physics: Physics) -> Float[Array, "*n
 
 
 def highland(
-    thickness: Float[Array, " n"], momentum: Float[Array, "*n"], velocity: Float[Array, "*n"]
+    thickness: Float[Array, " n"], momentum: Float[Array, "*m"], velocity: Float[Array, "*m"]
 ) -> Float[Array, " n"]:
     """Width of the projected scattering angle in rad.
 

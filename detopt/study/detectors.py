@@ -54,8 +54,9 @@ def read_detector(document: Document, place: Place = ()) -> tuple[Detector | Non
         at = (*place, "field")
         chosen = read_choice(FIELDS, data["field"], document, at, "field", free=True)
         field = _build(chosen, "field", frees)
-        if chosen is not None and frame in ("barrel", "beamline", "portal") and frame not in chosen[0].frames:
-            word, right = data["field"]["type"], " or ".join(chosen[0].frames)
+        frames = () if chosen is None else getattr(chosen[0], "frames", ())
+        if frames and frame in ("barrel", "beamline", "portal") and frame not in frames:
+            word, right = data["field"]["type"], " or ".join(frames)
             document.fault((*at, "type"), f"field: a {word} goes with frame: {right}, not {frame}")
         if isinstance(field, Dipole):
             _check_geometry(field, document, at)

@@ -67,8 +67,8 @@ def simulate_to_files(
         progress: called with the share that is done.
 
     Returns:
-        events, file, hits and tracks (paths), the rows of each table, share (of the events that meet an element), notes, and of
-        an exposure its seconds and the expected number of muons.
+        events, file, hits and tracks (paths), the rows of each table, share (of the events that meet an element), notes,
+        and of an exposure its seconds and the expected number of muons.
 
     Raises:
         BadInput: the path cannot be written to, or no event meets the detector.

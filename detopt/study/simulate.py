@@ -172,7 +172,7 @@ class Simulation:
         ]
         return found
 
-    # -- to columns ----------------------------------------------------------------------------------------------------------
+    # -- to columns -----------------------------------------------------------------------------------------
 
     def _tables(self, found: dict[str, Any], first: int, count: int) -> Tables:
         number = len(found["particles"])
@@ -202,7 +202,7 @@ class Simulation:
         pairs = (label for name in names for label in (name, f"sigma_{name}"))
         return ("event", "particle", "arm", *(() if self.barrel else ("z",)), *pairs, "chi2", "ndf", "hits")
 
-    def _hits(self, hits: Candidates, first: int, number: int, keep: slice) -> Columns:
+    def _hits(self, hits: Any, first: int, number: int, keep: slice) -> Columns:
         rows = np.nonzero(hits.valid[keep])
         sensors = self.detector.sensors()
         resolution = np.array([[math.nan if r is None else r for r in s.resolution or ()] for s in sensors])[rows[1]]
@@ -263,7 +263,7 @@ def _stacked(pairs: list[Any], dtype: Any) -> Array:
     return jnp.stack([jnp.stack([jnp.asarray(0.0 if r is None else r, dtype) for r in pair]) for pair in pairs])
 
 
-# -- what a detector of floats says ------------------------------------------------------------------------------------------
+# -- what a detector of floats says ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,8 @@ ROOMS_OF = {
     "typer": {"cli"},
     "rich": {"cli"},
     "optax": {"inference", "search", "study"},
-    "pyarrow": {"runs"},
+    "pyarrow": {"runs", "study"},
+    "uproot": {"study"},
 }
 
 
