@@ -8,6 +8,9 @@ from texts import changed
 
 import detopt
 from detopt.materials import FormulaError, compound, material, min_dedx, parse_formula
+from detopt.parameters import Space
+from detopt.study.detectors import open_detector
+from detopt.study.write import detector_with
 
 TEXT = """\
 schema: 1
@@ -147,3 +150,17 @@ def test_a_long_chain_is_refused(tmp_path):
     path = tmp_path / "absorbers.yaml"
     path.write_text(TEXT.replace("materials:\n", f"materials:\n{chain}  m3000: {{density: 1 g/cm3, formula: Si}}\n"))
     assert any("too deeply" in f.message for f in faults(path))
+
+
+def test_a_design_keeps_its_materials(tmp_path):
+    """What an optimisation writes is read back with the same materials and densities."""
+    path = tmp_path / "absorbers.yaml"
+    path.write_text(
+        TEXT.replace("thickness: 1 mm, density", "thickness: {init: 1 mm, bounds: [0.5 mm, 2 mm]}, density")
+    )
+    detector, variables = open_detector(path)
+    text = detector_with(path.read_text(), Space(detector, tuple(variables)), {"foil.thickness": 1.5})
+    (tmp_path / "design.yaml").write_text(text)
+    design, _ = open_detector(tmp_path / "design.yaml")
+    assert [e.material for e in design.elements] == [e.material for e in detector.elements]
+    assert design.part("foil").thickness == pytest.approx(1.5)
