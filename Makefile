@@ -8,19 +8,23 @@ STAMP := $(VENV)/.installed
 TEST_ENV := JAX_PLATFORMS=cpu XLA_FLAGS="--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 WORKERS ?= auto
 
-.PHONY: help demo test test-slow bench lint format dev clean check-python
+.PHONY: help demo test test-slow test-geant4 bench lint format dev clean check-python
 
 help:           ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
 
 demo: $(STAMP)  ## optimise a real silicon tracker (minutes)
 	$(BIN)/detopt optimise studies/its2_upgrade.yaml
 
 test: $(STAMP)  ## run the tests
-	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not benchmark"
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not benchmark and not geant4"
 
 test-slow: $(STAMP)  ## run the long checks
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow
+
+test-geant4: $(STAMP)  ## install Geant4's Python package and compare with it
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[geant4]"
+	$(TEST_ENV) $(BIN)/python -m pytest -m geant4
 
 bench: $(STAMP)  ## measure what the README says about speed
 	$(TEST_ENV) $(BIN)/python -m pytest -m benchmark -s

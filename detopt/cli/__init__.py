@@ -198,6 +198,7 @@ def resolution(
     theta: Annotated[str, typer.Option(help="Polar angles, separated by commas.")] = "90 deg",
     mode: Annotated[str, typer.Option(help="expected: analytic covariance; sampled: simulated muons.")] = "expected",
     events: Annotated[int, typer.Option(help="Muons of each momentum and angle, in mode sampled.", min=1000)] = 100_000,
+    tails: Annotated[bool, typer.Option(help="In mode sampled, single hard scatters too.")] = False,
     seed: SeedOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -215,9 +216,11 @@ def resolution(
     if mode == "expected":
         rows = loaded.resolution(momenta, angles)
     else:
+        from detopt.simulation.physics import Physics
         from detopt.study.resolution import sampled_resolution_table
 
-        rows = sampled_resolution_table(loaded, momenta, angles, events=events, seed=seed or 0)
+        physics = Physics(tails=tails)
+        rows = sampled_resolution_table(loaded, momenta, angles, physics, events=events, seed=seed or 0)
     if as_json:
         _print_json(rows)
         return
