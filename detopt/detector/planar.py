@@ -45,8 +45,9 @@ class Panel(Plane):
     )
 
     def surfaces(self) -> tuple[Surface, ...]:
-        """One plane."""
-        return tuple(replace(s, centre=self.centre, tilt=self.tilt) for s in super().surfaces())
+        """One plane; an axis that is left out is zero."""
+        centre, tilt = (tuple(0.0 if v is None else v for v in pair) for pair in (self.centre, self.tilt))
+        return tuple(replace(s, centre=centre, tilt=tilt) for s in super().surfaces())
 
 
 _LONGEST = 2.0, 0.05  # X0 and GeV of mean loss that one slice of a body holds: finer slices change nothing

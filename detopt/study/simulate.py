@@ -297,11 +297,8 @@ def start_of(detector: Detector) -> float:
     forward = -1 if detector.frame == "portal" else 1
     ends = []
     for s in detector.surfaces():
-        reach = (
-            0.0
-            if s.span is None
-            else sum(abs(math.sin(t)) * w / 2 for t, w in zip(s.tilt, reversed(s.span), strict=True))
-        )
+        width, height = s.span or (0.0, 0.0)
+        reach = abs(math.sin(s.tilt[0])) * height / 2 + abs(math.sin(s.tilt[1])) * width / 2
         ends.append(forward * s.position - reach)
     bodies = [e for e in detector.elements if isinstance(e, (Slab, Magnet))]
     ends += [forward * z for e in (*bodies, *detector.magnets()) for z in e.z]
