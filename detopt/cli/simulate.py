@@ -60,3 +60,9 @@ def simulate(
     print(f"{result['events']} events in {result['seconds']:.1f} s")
     for name, file in (("truth", result["file"]), ("hits", result["hits"]), ("tracks", result["tracks"])):
         print(f"{name + ':':8}{file} ({result['rows'][name]} rows)")
+    if "association" in result:
+        print(
+            "association: {efficiency:.2%} efficient, {purity:.2%} pure, {fake_rate:.2%} fake tracks".format(
+                **result["association"]
+            )
+        )

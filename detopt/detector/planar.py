@@ -46,7 +46,7 @@ class Panel(Plane):
 
     def surfaces(self) -> tuple[Surface, ...]:
         """One plane; an axis that is left out is zero."""
-        centre, tilt = (tuple(0.0 if v is None else v for v in pair) for pair in (self.centre, self.tilt))
+        centre, tilt = ((0.0 if x is None else x, 0.0 if y is None else y) for x, y in (self.centre, self.tilt))
         return tuple(replace(s, centre=centre, tilt=tilt) for s in super().surfaces())
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from detopt.detector.detector import Detector
+from detopt.reconstruction.association import Quality
 from detopt.simulation.physics import Physics
 from detopt.simulation.rays import expected_number
 from detopt.simulation.source import Cosmic, Source
@@ -67,8 +68,8 @@ def simulate_to_files(
         progress: called with the share that is done.
 
     Returns:
-        events, file, hits and tracks (paths), the rows of each table, share (of the events that meet an element), notes,
-        and of an exposure its seconds and the expected number of muons.
+        events, file, hits and tracks (paths), the rows of each table, share (of the events that meet an element), notes;
+        of an exposure its seconds and the expected number of muons; with noise, how well hits were put to tracks.
 
     Raises:
         BadInput: the path cannot be written to, or no event meets the detector.
@@ -103,6 +104,7 @@ def simulate_to_files(
         "rows": rows,
         "share": share,
         "notes": notes,
+        **({} if simulation.quality is None else {"association": _association(simulation.quality)}),
         **more,
     }
 
@@ -139,6 +141,10 @@ def write_events(simulation: Simulation, path: Path, progress: Any = None) -> di
     except OSError as error:
         raise _refused(path, f"cannot be written: {error.strerror or error}") from None
     return rows
+
+
+def _association(quality: Quality) -> dict[str, float]:
+    return {name: float(getattr(quality, name)) for name in ("efficiency", "purity", "fake_rate")}
 
 
 def _paths(path: Path) -> tuple[Path, ...]:

@@ -12,24 +12,40 @@ from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
 from detopt.detector.elements import Magnet, Slab
 from detopt.detector.stops import stops
-from detopt.detector.surfaces import as_arrays, surfaces
-from detopt.events import Deviation, Hits, Particles
-from detopt.reconstruction.beam_fit import LINE, fit_line, linear_track
+from detopt.detector.surfaces import Surfaces, as_arrays, surfaces
+from detopt.events import Deviation, Particles
+from detopt.reconstruction.association import Association, Quality, associate, chosen_hits, quality
+from detopt.reconstruction.beam_fit import LINE, LinearTrack, fit_line, linear_track
 from detopt.reconstruction.expected import fewest_hits
 from detopt.reconstruction.reconstruct import reconstruct
+from detopt.reconstruction.track_fit import fitted_parameters
 from detopt.simulation.flight import Muon
 from detopt.simulation.generate import generate
+from detopt.simulation.helix import Path, helix
 from detopt.simulation.hits import Candidates, barrel_hits, beam_hits
+from detopt.simulation.kicks import kick_variance
+from detopt.simulation.noise import (
+    Patches,
+    barrel_patches,
+    expected_noise,
+    most_noise_hits,
+    noise_hits,
+    plane_patches,
+)
 from detopt.simulation.physics import Physics
 from detopt.simulation.rays import Aim, rays
 from detopt.simulation.simulate import barrel_flight
 from detopt.simulation.source import Cosmic, Decay, Source
 from detopt.simulation.streams import stream
+from detopt.simulation.transport import deviations, outward_order
 from detopt.simulation.truth import barrel_truth, beam_flight, beam_truth, elements_with_truth
 
 __all__ = ["Simulation", "Tables"]
 
 CHUNK = 8192  # events that are flown at once
+_SEEDS = 64  # of a track that are followed, where there is noise
+_AT_ONCE = 256  # particles whose hits are searched together
+_CROWDED = 16  # noise hits on a sensor that can be searched
 _MARGIN = 10.0  # mm between where particles start and the first element
 _HELIX = ("d0", "phi", "kappa", "z0", "cot_theta")
 
@@ -58,7 +74,7 @@ class Simulation:
             physics: which effects are on.
 
         Raises:
-            ValueError: cosmic muons have nothing to aim at; the message says what to do.
+            ValueError: cosmic muons have nothing to aim at, or there is too much noise; the message says what to do.
         """
         self.detector, self.source, self.events, self.seed, self.physics = detector, source, events, seed, physics
         self.elements = elements_with_truth(detector)
@@ -69,6 +85,16 @@ class Simulation:
         self.barrel = detector.frame == "barrel"
         self.start_z = 0.0 if self.barrel else start_of(detector)
         self.arms = () if self.barrel else arms_of(detector)
+        noisy = any(s.noise > 0 for s in detector.sensors())
+        self.room = most_noise_hits(np.asarray(self._noise(as_arrays(detector))[1])) if noisy else 0
+        if self.room > _CROWDED:
+            worst = np.asarray(self._noise(as_arrays(detector))[1])
+            name, mean = self.sensors[int(worst.argmax())], worst.max()
+            raise ValueError(
+                f"noise: {mean:.3g} hits are expected on {name} in a time window; among more than about 6 no search for "
+                "tracks is in this version: lower noise, time_window or area"
+            )
+        self.quality: Quality | None = None  # of the association, so far; None without noise
 
     def chunks(self) -> Iterator[Tables]:
         """Simulate, a chunk at a time."""
@@ -78,6 +104,25 @@ class Simulation:
             # Always a whole chunk is flown, for one compilation.
             found = jax.tree.map(np.asarray, fly(design, jax.random.fold_in(key, number)))
             yield self._tables(found, first, min(CHUNK, self.events - first))
+
+    def _noise(self, design: Detector) -> tuple[Patches, Array]:
+        """Areas of the sensors, and the mean number of noise hits on each."""
+        sensors = design.sensors()
+        dtype = jnp.result_type(*jax.tree.leaves(design))
+        density = jnp.stack([jnp.asarray(s.noise, dtype) for s in sensors])
+        if self.barrel:
+            at = np.flatnonzero([s.resolution is not None for s in self.detector.surfaces()])
+            patches = barrel_patches(surfaces(design))
+            patches = Patches(patches.low[at], patches.high[at], tuple(patches.disk[i] for i in at.tolist()))
+        else:
+            patches = plane_patches(_stacked([s.span for s in sensors], dtype) / 2)
+        return patches, expected_noise(patches, density)
+
+    def _noise_hits(self, design: Detector, count: int, key: jax.Array) -> tuple[Array, Array] | None:
+        if not self.room:
+            return None
+        patches, expected = self._noise(design)
+        return noise_hits(self.sensors, patches, expected, self.room, count, key)
 
     # -- on the arrays of a chunk ------------------------------------------------------------------------------------------
 
@@ -96,7 +141,8 @@ class Simulation:
         measured = design.sensors()
         resolution = _stacked([s.resolution for s in measured], dtype)
         efficiency = jnp.stack([jnp.asarray(s.efficiency, dtype) for s in measured])
-        hits = beam_hits(listed, legs, tuple(at.tolist()), resolution, efficiency, None, key)
+        noise = self._noise_hits(design, len(flat.momentum), key)
+        hits = beam_hits(listed, legs, tuple(at.tolist()), resolution, efficiency, noise, key)
         weight = jnp.where(resolution > 0, 1 / jnp.where(resolution > 0, resolution, 1.0) ** 2, 0.0)
         found["hits"] = hits
         found["tracks"] = [self._arm(listed, legs, flat.charge, hits, weight, at, arm) for arm in self.arms]
@@ -107,12 +153,16 @@ class Simulation:
     ) -> dict[str, Array]:
         first, own = int(at[arm.sensors[0]]), np.array(arm.sensors)
 
-        def one(muon: Muon, charge: Array, local: Array, valid: Array) -> dict[str, Array]:
+        def one(muon: Muon, charge: Array, local: Array, valid: Array) -> dict[str, Any]:
             track = linear_track(listed, muon, charge, self.physics, first, arm.bends)
-            shape = (len(listed.names), 2)
-            deviation = jnp.zeros(shape, local.dtype).at[at[own]].set(local - track.local[at[own]])
-            seen = jnp.zeros(shape, local.dtype).at[at[own]].set(jnp.where(valid[:, None], weight[own], 0.0))
-            fit = fit_line(listed, track, deviation, seen, arm.min_hits)
+            # From the sensors of the arm to all stops, along the flight.
+            shape = (len(listed.names), *valid.shape[1:])
+            deviation = jnp.zeros((*shape, 2), local.dtype).at[at[own]].set(local - track.local[at[own]][:, None])
+            exists = jnp.zeros(shape, bool).at[at[own]].set(valid) & track.crossed[:, None]
+            weights = jnp.zeros((shape[0], 2), local.dtype).at[at[own]].set(weight[own])
+            taken = self._choose(track, weights, deviation, exists, listed.order, arm.min_hits)
+            hits = chosen_hits(taken, deviation)
+            fit = fit_line(listed, track, hits.deviation, jnp.where(hits.seen[:, None], weights, 0.0), arm.min_hits)
             slopes = muon.direction[:2] / muon.direction[2]
             start = jnp.concatenate([muon.position[:2], slopes, (charge / muon.momentum)[None]])
             k = len(fit.change)
@@ -123,11 +173,34 @@ class Simulation:
                 "covariance": fit.covariance,
                 "chi2": fit.chi2,
                 "ndf": fit.freedom,
-                "hits": jnp.sum(valid),
+                "hits": jnp.sum(hits.seen),
+                "association": taken,
+                "exists": exists & muon.alive,
             }
 
         starts = jax.tree.map(lambda x: x[:, first], legs.before)
-        return jax.vmap(one)(starts, charge, hits.local[:, own, 0], hits.valid[:, own, 0])
+        return self._each(one, starts, charge, hits.local[:, own], hits.valid[:, own])
+
+    def _each(self, one: Any, *columns: Any) -> Any:
+        """Of every particle; a search among noise hits takes so much memory that few are done at once."""
+        if not self.room:
+            return jax.vmap(one)(*columns)
+        return jax.lax.map(lambda row: one(*row), columns, batch_size=_AT_ONCE)
+
+    def _choose(
+        self, track: Any, weight: Array, deviation: Array, exists: Array, order: Array, min_hits: int
+    ) -> Association:
+        """Which hit belongs to the track on each surface: the particle's own where there is no noise, else by search."""
+        if not self.room:
+            chosen = jnp.where(exists[:, 0], 0, -1)
+            count = jnp.sum(exists[:, 0])
+            zero = jnp.zeros((), deviation.dtype)
+            return Association(chosen, count >= min_hits, zero, count, jnp.zeros((), bool))
+        sorted_ = (
+            x[order] for x in (track.hit, track.kick, track.scattering, weight, track.crossed, deviation, exists)
+        )
+        found = associate(*sorted_, min_hits=min_hits, seed_hits=2 + (track.hit.shape[2] == 5), most_seeds=_SEEDS)
+        return found._replace(chosen=found.chosen[jnp.argsort(order)])
 
     def _barrel(self, design: Detector, key: jax.Array) -> dict[str, Any]:
         stacked = surfaces(design)
@@ -150,11 +223,19 @@ class Simulation:
         found = {"truth": barrel_truth(stacked, flown, azimuth), "weight": weight, "particles": np.arange(number)}
         if not self.sensors:
             return found
-        hits, deviation = barrel_hits(stacked, flown, azimuth, None, key)
-        tracks = reconstruct(
-            design, particles, Hits(hits.valid[:, :, 0], deviation[:, :, 0]), charge, self.physics, fewest_hits(design)
-        )
         at = np.flatnonzero([s.resolution is not None for s in self.detector.surfaces()])
+        noise = self._noise_hits(design, len(charge), key)
+        if noise is not None:  # from the sensors to all surfaces
+            shape = (len(charge), len(stacked.names), self.room)
+            noise = (
+                jnp.zeros((*shape, 2), dtype).at[:, at].set(noise[0]),
+                jnp.zeros(shape, bool).at[:, at].set(noise[1]),
+            )
+        hits, deviation = barrel_hits(stacked, flown, azimuth, noise, key)
+        exists = hits.valid & flown.flight.crossed[:, :, None]
+        taken = self._choose_in_barrel(design, stacked, particles, flown.path, deviation, exists)
+        seen = chosen_hits(taken, deviation)
+        tracks = reconstruct(design, particles, seen, charge, self.physics, fewest_hits(design))
         found["hits"] = jax.tree.map(lambda x: x[:, at], hits)
         found["tracks"] = [
             {
@@ -167,10 +248,30 @@ class Simulation:
                 "covariance": tracks.covariance,
                 "chi2": tracks.chi2,
                 "ndf": tracks.freedom,
-                "hits": jnp.sum(hits.valid[:, :, 0], -1),
+                "hits": jnp.sum(seen.seen, -1),
+                "association": taken,
+                "exists": exists,
             }
         ]
         return found
+
+    def _choose_in_barrel(
+        self, design: Detector, stacked: Surfaces, particles: Particles, path: Path, deviation: Array, exists: Array
+    ) -> Association:
+        fitted = fitted_parameters(design.field is not None)
+
+        def one(path: Path, start: Deviation, p: Array, deviation: Array, exists: Array) -> Association:
+            crossings = helix(stacked, path.kappa, path.cot_theta)
+            scattering = kick_variance(stacked, crossings, p, self.physics)
+            # About the undisturbed muon, where the model is linear.
+            moved = deviation - deviations(stacked, path, start, p, self.physics)[:, None]
+            track = LinearTrack(
+                crossings.hit[:, :, fitted], crossings.kick[:, fitted], scattering, moved[:, 0], crossings.crossed
+            )
+            order = outward_order(stacked, path)
+            return self._choose(track, stacked.weight, moved, exists, order, fewest_hits(self.detector))
+
+        return self._each(one, path, particles.start, particles.momentum, deviation, exists)
 
     # -- to columns -----------------------------------------------------------------------------------------
 
@@ -179,6 +280,10 @@ class Simulation:
         # The weights of a chunk sum to what is expected of all events.
         share = CHUNK / self.events if self.aim is not None else 1.0
         truth, keep = found["truth"], slice(0, count * number)
+        for tracks, min_hits in zip(found.get("tracks", ()), self._min_hits(), strict=False) if self.room else ():
+            taken = jax.tree.map(lambda x: x[keep], tracks["association"])
+            seen = quality(taken, tracks["exists"][keep], min_hits)
+            self.quality = seen if self.quality is None else jax.tree.map(jnp.add, self.quality, seen)
         exists = np.stack([truth.entered, truth.left], -1)[keep]
         rows = np.nonzero(exists)
         position = np.stack([truth.entry_position, truth.exit_position], 2)[keep][rows]
@@ -197,13 +302,19 @@ class Simulation:
         hits = self._hits(found["hits"], first, number, keep)
         return Tables(columns, hits, self._tracks(found, first, number, keep))
 
+    def _min_hits(self) -> tuple[int, ...]:
+        return (fewest_hits(self.detector),) if self.barrel else tuple(arm.min_hits for arm in self.arms)
+
     def _track_names(self) -> tuple[str, ...]:
         names = _HELIX if self.barrel else LINE
         pairs = (label for name in names for label in (name, f"sigma_{name}"))
         return ("event", "particle", "arm", *(() if self.barrel else ("z",)), *pairs, "chi2", "ndf", "hits")
 
     def _hits(self, hits: Any, first: int, number: int, keep: slice) -> Columns:
-        rows = np.nonzero(hits.valid[keep])
+        # Noise is that of the event: the one drawn with its first particle.
+        first_only = np.arange(len(hits.valid[keep]))[:, None, None] % number == 0
+        own = np.arange(hits.valid.shape[2])[None, None] == 0
+        rows = np.nonzero(hits.valid[keep] & (own | first_only))
         sensors = self.detector.sensors()
         resolution = np.array([[math.nan if r is None else r for r in s.resolution or ()] for s in sensors])[rows[1]]
         local, position = hits.local[keep][rows], hits.position[keep][rows]
