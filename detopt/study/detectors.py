@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from detopt.detector.detector import FIELDS, Detector
-from detopt.detector.elements import ELEMENTS, BarrelStack
+from detopt.detector.elements import ELEMENTS, BarrelStack, Slab
 from detopt.detector.magnets import Dipole
 from detopt.materials import Material
 from detopt.parameters import Variable, declaration, quantities
@@ -136,6 +136,8 @@ def _read_elements(
                 document.fault(
                     (*place, i), f"the layers of this stack are called {', '.join(sorted(taken))} like others"
                 )
+    if not document.faults:
+        _check_bodies(elements, document, place)
     return elements
 
 
@@ -177,6 +179,7 @@ def _check_element(cls: Any, entry: dict[str, Any], frame: Any, document: Docume
         document.fault((*place, "material"), "material needs thickness beside it", key=True)
 
 
+_TOUCH = 1e-6  # mm
 _RISING = (("inner_radius", "outer_radius"),)
 
 
@@ -190,6 +193,24 @@ def _check_geometry(element: Any, document: Document, place: Place) -> None:
         document.fault((*place, "count"), f"count must be at least 1, got {element.count}")
     if getattr(element, "count", 1) > 1000:
         document.fault((*place, "count"), f"count must be at most 1000, got {element.count}")
+
+
+def _check_bodies(elements: list[Any], document: Document, place: Place) -> None:
+    """Nothing may stand inside a slab: where would its matter be?"""
+    for i, slab in enumerate(elements):
+        if not isinstance(slab, Slab):
+            continue
+        low, high = slab.z[0] + _TOUCH, slab.z[1] - _TOUCH
+        for other in elements[:i] + elements[i + 1 :]:
+            if isinstance(other, Slab):
+                inside = other.z[0] < high and other.z[1] > low
+            else:
+                inside = any(low < s.position < high for s in other.surfaces())
+            if inside:
+                document.fault(
+                    (*place, i, "z"), f"{other.name} stands inside {slab.name}: slabs may touch, not overlap"
+                )
+                return
 
 
 def open_detector(path: Path) -> tuple[Detector, list[Variable]]:

@@ -26,6 +26,12 @@ def check_meaning(study: "Study", fault: Callable[..., None], notes: list[str]) 
         fault(("detector",), f"scores need frame: barrel in this version; {detector.name} is {detector.frame}")
         return
     sensors = detector.sensors()
+    if noisy := [s.name for s in sensors if s.noise > 0]:
+        fault(
+            ("detector",),
+            f"{', '.join(noisy)} have noise hits: scores put hits to tracks perfectly in this version (`detopt simulate` "
+            "searches for them); leave noise out of the detector of a study",
+        )
     needed = 2 if detector.field is None else 3
     track = study.min_hits or needed + 1
     if len(sensors) < track and any(hasattr(t, "momentum") for t in study.objectives.values()):

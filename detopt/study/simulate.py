@@ -281,8 +281,8 @@ class Simulation:
         share = CHUNK / self.events if self.aim is not None else 1.0
         truth, keep = found["truth"], slice(0, count * number)
         for tracks, min_hits in zip(found.get("tracks", ()), self._min_hits(), strict=False) if self.room else ():
-            taken = jax.tree.map(lambda x: x[keep], tracks["association"])
-            seen = quality(taken, tracks["exists"][keep], min_hits)
+            taken, exists = jax.tree.map(lambda x: jnp.asarray(x[keep]), (tracks["association"], tracks["exists"]))
+            seen = quality(taken, exists, min_hits)
             self.quality = seen if self.quality is None else jax.tree.map(jnp.add, self.quality, seen)
         exists = np.stack([truth.entered, truth.left], -1)[keep]
         rows = np.nonzero(exists)

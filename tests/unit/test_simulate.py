@@ -191,3 +191,35 @@ def test_muons_that_stop_leave_no_row(here, cli):
     assert set(truth["element"]) == {"before", "slab"}
     assert set(truth["side"][truth["element"] == "slab"]) == {"entry"}
     assert len(table("e.hits.parquet")["event"]) == 0
+
+
+def test_nothing_stands_inside_a_slab(here, cli):
+    Path("slab.yaml").write_text(SLAB.replace("z: 120 mm", "z: 60 mm"))
+    answer = cli("check", "slab.yaml")
+    assert answer.code == 2
+    assert "slab.yaml:7:" in answer.err
+    assert "after stands inside slab" in answer.err
+
+
+def test_noise_is_searched(here, cli):
+    planes = "\n".join(
+        f"  - {{name: S{i}, type: plane, z: {z} m, span: 10 cm, resolution: 50 um, noise: 1 kHz/cm2, time_window: 2 us}}"
+        for i, z in enumerate((0, 0.2, 0.4, 0.6))
+    )
+    Path("noisy.yaml").write_text(f"schema: 1\nname: noisy\nframe: beamline\nelements:\n{planes}\n")
+    answer = cli("simulate", "noisy.yaml", "--momentum", "10 GeV", "--events", 4000, "--out", "n.parquet", "--json")
+    result = json.loads(answer.out)
+    hits, tracks = table("n.hits.parquet"), table("n.tracks.parquet")
+    noise = hits["particle"] == -1
+    # 1 kHz/cm2 x 2 us x 100 cm2 = 0.2 a plane and event
+    assert noise.sum() / (4 * 4000) == pytest.approx(0.2, rel=0.05)
+    assert hits["u"][noise].std() == pytest.approx(100 / 12**0.5, rel=0.05)
+    assert 0.99 < result["association"]["efficiency"] <= 1
+    assert 0.99 < result["association"]["purity"] <= 1
+    assert (tracks["hits"] >= 2).all()
+    answer = cli("check", "noisy.yaml")
+    assert answer.code == 0
+    Path("noisy.yaml").write_text(Path("noisy.yaml").read_text().replace("2 us", "2 ms"))
+    answer = cli("simulate", "noisy.yaml", "--momentum", "10 GeV")
+    assert answer.code == 2
+    assert "200 hits are expected on S0" in answer.err
