@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
-from detopt.detector.elements import Slab
+from detopt.detector.elements import Panel, Slab
 from detopt.detector.medium import Medium, media
 from detopt.detector.sensor import Surface
 from detopt.materials import Material, material
@@ -27,6 +27,9 @@ class Stops(eqx.Module):
     forward: int = eqx.field(static=True)  # +1 along z in a beam line, -1 in a portal, where muons come down
     names: tuple[str, ...] = eqx.field(static=True)  # every stop has random numbers of its own, by its name
     elements: tuple[tuple[int, int], ...] = eqx.field(static=True)  # first and last stop of each element, or (-1, -1)
+    tilted: bool = eqx.field(static=True)  # whether a plane may be tilted
+    thick: bool = eqx.field(static=True)  # whether there are bodies
+    slow: bool = eqx.field(static=True)  # whether muons lose energy anywhere: where materials are known
     order: Int[Array, " s"]  # along the flight
     middle: Float[Array, "s 3"]
     axes: Float[Array, "s 3 3"]  # rows: along the two sides, and the normal
@@ -79,6 +82,9 @@ def stops(detector: Detector) -> Stops:
         forward=forward,
         names=tuple(s.name for s in listed),
         elements=tuple(ranges),
+        tilted=any(isinstance(e, Panel) for e in detector.elements),
+        thick=any(isinstance(e, Slab) for e in detector.elements),
+        slow=any(s.material is not None for s in listed),
         # What is thin comes before a body that begins at the same place.
         order=jnp.lexsort((depth > 0, forward * z)),
         middle=jnp.stack([*(column([s.centre[i] for s in listed]) for i in (0, 1)), z], -1),

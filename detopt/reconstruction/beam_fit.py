@@ -13,9 +13,8 @@ from detopt.backend import jax, jnp
 from detopt.detector.stops import Stops
 from detopt.reconstruction.square_root import least_squares
 from detopt.simulation.flight import Leg, Muon, fly
-from detopt.simulation.matter import Dice
 from detopt.simulation.physics import Physics
-from detopt.simulation.scattering import highland, velocity
+from detopt.simulation.scattering import highland_variance, velocity
 
 __all__ = ["LINE", "BeamTrack", "LinearTrack", "fit_line", "linear_track"]
 
@@ -57,7 +56,6 @@ def linear_track(
     """
     quiet = Physics(energy_loss=physics.energy_loss, straggling=False, tails=False, velocity=physics.velocity)
     count = len(stops.names)
-    still = Dice(*(jnp.zeros((count, 5), muon.momentum.dtype),) * 2)
     start = jnp.concatenate([jnp.zeros(4, muon.momentum.dtype), (charge / muon.momentum)[None]])
 
     def flight(change: Float[Array, " 5"]) -> tuple[tuple[Array, Array], Leg]:
@@ -66,11 +64,11 @@ def linear_track(
         one = jnp.ones_like(x)
         direction = stops.forward * jnp.stack([slope_x, slope_y, one]) / jnp.sqrt(1 + slope_x**2 + slope_y**2)
         moved = Muon(muon.position + jnp.stack([x, y, 0 * x]), direction, charge / curvature, muon.alive)
-        leg = fly(stops, moved, charge, still, quiet, since=stops.middle[first, 2])
+        leg = fly(stops, moved, charge, None, quiet, since=stops.middle[first, 2])
         return (leg.local, _state(leg.after, charge, stops.middle[:, 2])), leg
 
-    (local, _), leg = flight(jnp.zeros_like(start))
-    hit, moved = jax.jacfwd(lambda c: flight(c)[0])(jnp.zeros_like(start))
+    (hit, moved), leg = jax.jacfwd(flight, has_aux=True)(jnp.zeros_like(start))
+    local = leg.local
     k = 5 if bends else 4
     # What a deflection after a stop amounts to at the start: back through the derivatives.
     turned = jax.vmap(_deflected)(leg.after.direction)  # (s, 2, 2): d (tx, ty) / d (two angles)
@@ -80,9 +78,20 @@ def linear_track(
     forward = jnp.where(leg.crossed[:, None, None], moved[:, :k, :k], jnp.eye(k, dtype=local.dtype)[None])
     oblique = jnp.abs(jnp.sum(stops.axes[:, 2] * leg.before.direction, -1))
     middle = (leg.before.momentum + leg.after.momentum) / 2
-    x_over_X0 = jnp.where(leg.crossed, stops.matter / stops.medium.X0 / jnp.maximum(oblique, 1e-3), 0.0)
-    width = jax.vmap(lambda x, p: highland(x[None], p, velocity(p, physics))[0])(x_over_X0, middle)
-    return LinearTrack(hit[:, :, :k], jnp.linalg.solve(forward, column), width**2, local, leg.crossed)
+    oblique = jnp.where(leg.crossed, jnp.maximum(oblique, 1e-3), 1.0)
+    x_over_X0 = jnp.where(leg.crossed, stops.matter / stops.medium.X0 / oblique, 0.0)
+    variance = jax.vmap(highland_variance)(x_over_X0, stops.body / oblique, middle, velocity(middle, physics))
+    return LinearTrack(hit[:, :, :k], _solve(forward, column), variance, local, leg.crossed)
+
+
+def _solve(matrix: Float[Array, "s k k"], columns: Float[Array, "s k n"]) -> Float[Array, "s k n"]:
+    """Gauss and Jordan's elimination; the diagonal is near one, and LAPACK is slow on many small matrices."""
+    k = matrix.shape[1]
+    both = jnp.concatenate([matrix, columns], -1)
+    for i in range(k):
+        row = both[:, i] / both[:, i, i, None]
+        both = (both - both[:, :, i, None] * row[:, None]).at[:, i].set(row)
+    return both[:, :, k:]
 
 
 def _state(muon: Muon, charge: Array, z: Float[Array, " s"]) -> Float[Array, "s 5"]:
@@ -117,12 +126,16 @@ def fit_line(
         track: its linear model.
         deviation: measured coordinates less `track.local`, in mm.
         weight: 1 / resolution^2; 0 where nothing was seen.
-        min_hits: hits that make a track.
+        min_hits: measured coordinates that make a track, along the side in which it bends; along the other it takes two.
     """
     k = track.hit.shape[2]
     weight = jnp.where(track.crossed[:, None], weight, 0.0)
     measured = jnp.sum(weight > 0, axis=0)
-    found = (measured[0] >= min_hits) & (measured[1] >= 2)
+    enough = jnp.asarray([min_hits, 2])
+    if k == 5:  # most hits are needed where the magnet bends
+        sees_momentum = jnp.sum(jnp.abs(track.hit[:, :, 4]), axis=0)
+        enough = jnp.where(sees_momentum[1] > sees_momentum[0], enough[::-1], enough)
+    found = jnp.all(measured >= enough)
     root = jnp.sqrt(jnp.where(found, weight, 0.0))
     rows = jnp.concatenate([track.hit, deviation[:, :, None]], -1) * root[:, :, None]
     kicks = jnp.swapaxes(track.kick * jnp.sqrt(track.scattering)[:, None, None], 1, 2)

@@ -1,15 +1,19 @@
 """The true path of one muon through a beam line or portal: helices between planes, matter at them and behind them.
 
-In a uniform field B the direction u turns as du/ds = u x W with W = 0.2998 q B / p (PDG section 35.14), so that after a path
-s, with a = |W| s,
+In a uniform field B the direction u turns as du/ds = u x W with W = 0.2998 q B / p (PDG section 35.14). After a path s it
+has turned by a = |W| s. With tau = 2 tan(a/2) / |W| instead of s all but the drift along the field is rational, and smooth
+where there is no field: with x = (W tau / 2)^2,
 
-    u(s) = u + s sinc(a) u x W + s^2 (1 - cos a)/a^2 (u x W) x W,
-    r(s) = r + s u + s^2 (1 - cos a)/a^2 u x W + s^3 (a - sin a)/a^3 (u x W) x W,
+    u(tau) = [(1 - x) u + tau u x W + tau^2 / 2 (u.W) W] / (1 + x),
+    r(tau) = r + [tau u + tau^2 / 2 u x W] / (1 + x) + tau^3 / 4 g(x) (u.W) W,    s = tau atan(sqrt x) / sqrt x,
+    g(x) = [atan(sqrt x) / sqrt x - 1 / (1 + x)] / x.
 
-which is an exact helix, whatever its angle to the field. Where it meets a plane is found by Newton's method in s.
+A plane at right angles to z, and so along the field, is met in closed form: along z, n = u_z and q = (u x W)_z, a distance
+d ahead the muon has n' = sqrt(n^2 + 2 q d - W^2 d^2), or it has turned back, and tau = 2 d / (n + n'). For a tilted plane
+Newton's method goes on from there.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxtyping import Array, Bool, Float
 
@@ -22,7 +26,10 @@ from detopt.simulation.scattering import velocity
 
 __all__ = ["Leg", "Muon", "fly"]
 
-_NEWTON = 5
+_NEWTON = 3
+_GRAZING = 1e-3  # cosine of the angle to a plane below which a muon does not reach it
+
+Vector = tuple[Array, Array, Array]  # scalars: under vmap each is one long array, so that all arithmetic vectorises
 
 
 class Muon(NamedTuple):
@@ -55,6 +62,15 @@ class _Stop(NamedTuple):
     medium: Medium
 
 
+class _State(NamedTuple):
+    """A muon in components."""
+
+    position: Vector
+    direction: Vector
+    momentum: Array
+    alive: Array
+
+
 class _Spent(NamedTuple):
     """What the muon has lost since it started, in GeV: on average, and Landau's xi."""
 
@@ -62,59 +78,106 @@ class _Spent(NamedTuple):
     xi: Float[Array, ""]
 
 
-def _cross(a: Array, b: Array) -> Array:
-    """a x b; jnp.cross is slower under vmap."""
-    return jnp.stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
+def _cross(a: Vector, b: Vector) -> Vector:
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 
-def _along_helix(muon: Muon, turn: Float[Array, " 3"], s: Array) -> tuple[Array, Array]:
-    """Position and direction after a path s in a field, with W = turn."""
-    square = jnp.sum(turn**2) * s**2  # a^2
-    small = square < 0.01
-    a2 = jnp.where(small, 1.0, square)
-    a = jnp.sqrt(a2)
-    x = jnp.where(small, square, 0.0)
-    sinc = jnp.where(small, 1 - x / 6 * (1 - x / 20 * (1 - x / 42)), jnp.sin(a) / a)
-    versine = jnp.where(small, 1 / 2 - x / 24 * (1 - x / 30 * (1 - x / 56)), (1 - jnp.cos(a)) / a2)
-    cubic = jnp.where(small, 1 / 6 - x / 120 * (1 - x / 42 * (1 - x / 72)), (a - jnp.sin(a)) / (a * a2))
-    once = _cross(muon.direction, turn)
-    twice = _cross(once, turn)
-    direction = muon.direction + s * sinc * once + s**2 * versine * twice
-    position = muon.position + s * muon.direction + s**2 * versine * once + s**3 * cubic * twice
-    return position, direction
+def _dot(a: Vector, b: Vector) -> Array:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-def _field(stops: Stops, z: Array) -> Float[Array, " 3"]:
-    inside = (stops.field_z[:, 0] < z) & (z < stops.field_z[:, 1])
-    return jnp.sum(jnp.where(inside[:, None], stops.field, 0.0), axis=0)
+def _sum(*terms: tuple[Array | float, Vector]) -> Vector:
+    """Of vectors, each times a number."""
+    (factor, (x, y, z)), *others = terms
+    x, y, z = factor * x, factor * y, factor * z
+    for factor, vector in others:
+        x, y, z = x + factor * vector[0], y + factor * vector[1], z + factor * vector[2]
+    return x, y, z
 
 
-def _meet(stops: Stops, muon: Muon, charge: Array, stop: _Stop) -> Muon:
+def _arc(x: Array) -> tuple[Array, Array]:
+    """atan(sqrt x) / sqrt x, and g(x)."""
+    small = x < 0.01
+    large = jnp.where(small, 1.0, x)
+    root = jnp.sqrt(large)
+    ratio = jnp.arctan(root) / root
+    y = jnp.where(small, x, 0.0)
+    series = jnp.zeros_like(y)
+    for n in reversed(range(1, 8)):
+        series = 2 * n / (2 * n + 1) - y * series
+    g = jnp.where(small, series, (ratio - 1 / (1 + large)) / large)
+    return jnp.where(small, y * series + 1 / (1 + y), ratio), g
+
+
+def _along_helix(position: Vector, direction: Vector, turn: Vector, tau: Array) -> tuple[Vector, Vector]:
+    """Position and direction further on in a field, with W = turn."""
+    x = _dot(turn, turn) * tau**2 / 4
+    part, bent, along = 1 / (1 + x), _cross(direction, turn), _dot(direction, turn)
+    _, g = _arc(x)
+    half = tau**2 / 2 * part
+    return (
+        _sum((1.0, position), (tau * part, direction), (half, bent), (tau**3 / 4 * g * along, turn)),
+        _sum(((1 - x) * part, direction), (tau * part, bent), (half * along, turn)),
+    )
+
+
+def _ahead(forward: int, direction: Vector, turn: Vector, normal: Vector, distance: Array) -> tuple[Array, Array]:
+    """tau to a plane, exact where it lies along the field, and whether the muon gets there."""
+    facing = _dot(normal, direction)
+    square = facing**2 + 2 * _dot(normal, _cross(direction, turn)) * distance - _dot(turn, turn) * distance**2
+    met = (forward * facing > 1e-6) & (square > _GRAZING**2)
+    both = facing + forward * jnp.sqrt(jnp.where(met, square, 1.0))
+    return jnp.where(met, 2 * distance / jnp.where(met, both, 1.0), 0.0), met
+
+
+def _field(stops: Stops, z: Array) -> Vector:
+    x = y = jnp.zeros_like(z)
+    for field, (begin, end) in zip(stops.field, stops.field_z, strict=True):
+        inside = (begin < z) & (z < end)
+        x, y = x + jnp.where(inside, field[0], 0.0), y + jnp.where(inside, field[1], 0.0)
+    return x, y, jnp.zeros_like(z)
+
+
+def _turn(stops: Stops, z: Array, charge: Array, momentum: Array) -> Vector:
+    """W in the field at z."""
+    x, y, none = _field(stops, z)
+    per_tesla = 0.299792458e-3 * charge / momentum
+    return per_tesla * x, per_tesla * y, none
+
+
+def _meet(stops: Stops, muon: _State, charge: Array, stop: _Stop) -> _State:
     """Fly to the plane of a stop. A muon that turns back before it is alive no more."""
-    normal = stop.axes[2]
-    distance, facing = jnp.dot(normal, stop.middle - muon.position), jnp.dot(normal, muon.direction)
-    ahead = stops.forward * facing > 1e-6
-    s = jnp.where(ahead, distance / jnp.where(ahead, facing, 1.0), 0.0)
+    normal, middle = _vector(stop.axes[2]), _vector(stop.middle)
+    distance = _dot(normal, _sum((1.0, middle), (-1.0, muon.position)))
     if not len(stops.field):
-        return muon._replace(position=muon.position + s * muon.direction, alive=muon.alive & ahead)
-    field = _field(stops, (muon.position[2] + stop.middle[2]) / 2)
-    turn = 0.299792458e-3 * charge / muon.momentum * field
-    met = ahead
-    for _ in range(_NEWTON):
-        position, direction = _along_helix(muon, turn, s)
-        facing = jnp.dot(normal, direction)
-        met = met & (stops.forward * facing > 1e-3)
-        s = s + jnp.where(met, jnp.dot(normal, stop.middle - position) / jnp.where(met, facing, 1.0), 0.0)
-    s = jnp.where(met, s, 0.0)
-    position, direction = _along_helix(muon, turn, s)
-    return Muon(position, direction, muon.momentum, muon.alive & met)
+        facing = _dot(normal, muon.direction)
+        met = stops.forward * facing > _GRAZING
+        s = jnp.where(met, distance / jnp.where(met, facing, 1.0), 0.0)
+        position = _sum((1.0, muon.position), (s, muon.direction))
+        return muon._replace(position=position, alive=muon.alive & met)
+    turn = _turn(stops, (muon.position[2] + middle[2]) / 2, charge, muon.momentum)
+    tau, met = _ahead(stops.forward, muon.direction, turn, normal, distance)
+
+    def closer(_: int, at: tuple[Array, Array]) -> tuple[Array, Array]:
+        tau, met = at
+        position, direction = _along_helix(muon.position, muon.direction, turn, tau)
+        # ds / dtau = 1 / (1 + x).
+        slope = _dot(normal, direction) / (1 + _dot(turn, turn) * tau**2 / 4)
+        met = met & (stops.forward * slope > _GRAZING)
+        left = _dot(normal, _sum((1.0, middle), (-1.0, position)))
+        return jnp.where(met, tau + left / jnp.where(met, slope, 1.0), 0.0), met
+
+    if stops.tilted:  # a loop: unrolled it takes several times as long to compile
+        tau, met = jax.lax.fori_loop(0, _NEWTON, closer, (tau, met))
+    position, direction = _along_helix(muon.position, muon.direction, turn, tau)
+    return _State(position, direction, muon.momentum, muon.alive & met)
 
 
-def _deflect(direction: Float[Array, " 3"], by: Deflection) -> tuple[Float[Array, " 3"], Float[Array, " 3"]]:
+def _deflect(direction: Vector, by: Deflection) -> tuple[Vector, Vector]:
     """The new direction, and the displacement in mm; the angles are in the planes that hold x and y."""
     x, _, z = direction
-    across = jnp.sqrt(x**2 + z**2)
-    first = jnp.stack([z / across, jnp.zeros_like(x), -x / across])
+    across = jnp.sqrt(jnp.maximum(x**2 + z**2, 1e-12))
+    first = (z / across, jnp.zeros_like(x), -x / across)
     second = _cross(direction, first)
     tx, ty = by.angles
     # cos and sin of the whole angle; both series are good to rounding below 1e-2 and smooth at zero.
@@ -124,21 +187,38 @@ def _deflect(direction: Float[Array, " 3"], by: Deflection) -> tuple[Float[Array
     cosine = jnp.where(small, 1 - square / 2 * (1 - square / 12), jnp.cos(angle))
     sinc = jnp.where(small, 1 - square / 6 * (1 - square / 20), jnp.sin(angle) / angle)
     dx, dy = by.aside
-    turned = cosine * direction + sinc * (tx * first + ty * second)
-    return turned, dx * first + dy * second
+    return _sum((cosine, direction), (sinc * tx, first), (sinc * ty, second)), _sum((dx, first), (dy, second))
 
 
 def _matter(
-    stop: _Stop, muon: Muon, turn: Array | None, spent: _Spent, start: Array, dice: Dice, physics: Physics
-) -> tuple[Muon, _Spent]:
-    """Take the matter of a stop."""
+    stops: Stops,
+    stop: _Stop,
+    muon: _State,
+    charge: Array,
+    here: Array,
+    spent: _Spent,
+    start: Array,
+    dice: Dice | None,
+    physics: Physics,
+) -> tuple[_State, _Spent]:
+    """Take the matter of a stop where there is a muon."""
     thin = stop.depth == 0
-    oblique = jnp.where(thin, jnp.abs(jnp.dot(stop.axes[2], muon.direction)), jnp.abs(muon.direction[2]))
-    path = stop.matter / jnp.maximum(oblique, 1e-3)
+    bends = bool(len(stops.field)) and stops.thick
+    oblique = jnp.abs(_dot(_vector(stop.axes[2]), muon.direction))
+    path = stop.matter / jnp.maximum(oblique, _GRAZING)
+    depth = stops.forward * stop.depth
+    middle_z = stop.middle[2] + depth / 2
+    upright = (jnp.zeros_like(path), jnp.zeros_like(path), jnp.ones_like(path))
+    if bends:
+        turn = _turn(stops, middle_z, charge, muon.momentum)
+        tau, _ = _ahead(stops.forward, muon.direction, turn, upright, depth)
+        path = jnp.where(thin, path, tau * _arc(_dot(turn, turn) * tau**2 / 4)[0])
+    path = jnp.where(here, path, 0.0)
     momentum, middle = muon.momentum, muon.momentum
-    if physics.energy_loss:
+    if physics.energy_loss and stops.slow:
         middle = slower(momentum, mean_loss(stop.medium, path / 2, momentum).mean)[0]
         if physics.straggling:
+            assert dice is not None
             gone = loss(stop.medium, path, middle, dice)
         else:
             step = mean_loss(stop.medium, path, middle)
@@ -148,23 +228,34 @@ def _matter(
         momentum, stopped = slower(momentum, gone)
         middle = (muon.momentum + momentum) / 2
         muon = muon._replace(alive=muon.alive & ~stopped)
-    body = jnp.where(path > 0, stop.body, 0.0) / jnp.maximum(oblique, 1e-3)
-    bent = deflection(stop.medium, path, body, middle, velocity(middle, physics), dice, physics)
-    inside = jnp.where(thin, 0.0, path)
-    if turn is None:
-        position, direction = muon.position + inside * muon.direction, muon.direction
-    else:
-        position, direction = _along_helix(muon, turn, inside)
-    direction, aside = _deflect(direction, bent)
-    position = position + jnp.where(thin, 0.0, aside)
-    return Muon(position, direction, momentum, muon.alive), spent
+    position, direction, alive = muon.position, muon.direction, muon.alive
+    if bends:
+        turn = _turn(stops, middle_z, charge, middle)
+        tau, met = _ahead(stops.forward, direction, turn, upright, depth)
+        position, direction = _along_helix(position, direction, turn, tau)
+        alive = alive & (met | thin)
+    elif stops.thick:
+        position = _sum((1.0, position), (jnp.where(thin, 0.0, path), direction))
+    if dice is not None:
+        body = jnp.where(path > 0, stop.body, 0.0) / jnp.maximum(oblique, _GRAZING)
+        bent = deflection(stop.medium, path, body, middle, velocity(middle, physics), dice, physics)
+        direction, aside = _deflect(direction, bent)
+        alive = alive & (stops.forward * direction[2] > _GRAZING)
+        if stops.thick:
+            position = _sum((1.0, position), (jnp.where(thin, 0.0, 1.0), aside))
+    if stops.thick:
+        # Out of a slice through its far side.
+        facing = jnp.where(alive, direction[2], 1.0)
+        far = jnp.where(thin, 0.0, (stop.middle[2] + depth - position[2]) / facing)
+        position = _sum((1.0, position), (far, direction))
+    return _State(position, direction, momentum, alive), spent
 
 
 def fly(
     stops: Stops,
     muon: Muon,
     charge: Float[Array, ""],
-    dice: Dice,
+    dice: Dice | None,
     physics: Physics,
     since: Float[Array, ""] | None = None,
 ) -> Leg:
@@ -174,7 +265,7 @@ def fly(
         stops: s of them.
         muon: at its start.
         charge: +1 or -1.
-        dice: random numbers (s, 5) for each stop.
+        dice: random numbers (s, 5) for each stop; without them the muon is not scattered, and `physics` has no straggling.
         physics: which effects are on.
         since: stops are met from this z on; from the start on where it is not given.
 
@@ -186,31 +277,31 @@ def fly(
     origin, start = stops.forward * (muon.position[2] if since is None else since), muon.momentum
     zero = jnp.zeros_like(muon.momentum)
 
-    def onwards(carry: tuple[Muon, _Spent], each: tuple[_Stop, Dice]) -> tuple[tuple[Muon, _Spent], Leg]:
+    def onwards(carry: tuple[_State, _Spent], each: tuple[_Stop, Dice | None]) -> tuple[tuple[_State, _Spent], Leg]:
         muon, spent = carry
         stop, dice = each
         ahead = stops.forward * stop.middle[2] >= origin
-        arrived = _meet(stops, muon, charge, stop)
-        muon = _choose(ahead, arrived, muon)
-        local = stop.axes[:2] @ (muon.position - stop.middle)
-        crossed = ahead & muon.alive & jnp.all(jnp.abs(local) <= stop.half)
-        turn = None
-        if len(stops.field):
-            field = _field(stops, stop.middle[2] + stops.forward * stop.depth / 2)
-            turn = 0.299792458e-3 * charge / muon.momentum * field
-        safe = stop._replace(matter=jnp.where(crossed, stop.matter, 0.0))
-        after, spent_after = _matter(safe, muon, turn, spent, start, dice, physics)
-        # Out of a slice through its far side.
-        far = stop.middle[2] + stops.forward * stop.depth - after.position[2]
-        out = after.position + jnp.where(stop.depth > 0, far / after.direction[2], 0.0) * after.direction
-        after = _choose(crossed, after._replace(position=out), muon)
-        spent = _choose(crossed, spent_after, spent)
-        return (after, spent), Leg(crossed, local, muon, after)
+        muon = _choose(ahead, _meet(stops, muon, charge, stop), muon)
+        across = _sum((1.0, muon.position), (-1.0, _vector(stop.middle)))
+        u, v = _dot(_vector(stop.axes[0]), across), _dot(_vector(stop.axes[1]), across)
+        crossed = ahead & muon.alive & (jnp.abs(u) <= stop.half[0]) & (jnp.abs(v) <= stop.half[1])
+        after, spent_after = _matter(stops, stop, muon, charge, crossed, spent, start, dice, physics)
+        after, spent = _choose(crossed, after, muon), _choose(crossed, spent_after, spent)
+        return (after, spent), Leg(crossed, jnp.stack([u, v]), _stacked(muon), _stacked(after))
 
-    _, legs = jax.lax.scan(jax.checkpoint(onwards), (muon, _Spent(zero, zero)), in_order)
+    first = _State(_vector(muon.position), _vector(muon.direction), muon.momentum, muon.alive)
+    _, legs = jax.lax.scan(jax.checkpoint(onwards, prevent_cse=False), (first, _Spent(zero, zero)), in_order)
     back = jnp.argsort(stops.order)
     return jax.tree.map(lambda column: column[back], legs)
 
 
-def _choose(condition: Array, new: tuple, old: tuple) -> tuple:
+def _vector(array: Float[Array, " 3"]) -> Vector:
+    return array[0], array[1], array[2]
+
+
+def _stacked(muon: _State) -> Muon:
+    return Muon(jnp.stack(muon.position), jnp.stack(muon.direction), muon.momentum, muon.alive)
+
+
+def _choose(condition: Array, new: Any, old: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
