@@ -50,10 +50,13 @@ def curvature(
 def reference(
     B: Float[Array, ""] | None, momentum: Float[Array, "*batch"], theta: Float[Array, "*batch"], charge: Any
 ) -> Path:
-    """The helix of a particle from the origin in a solenoid, or without a field."""
+    """The helix of a particle from the origin in a solenoid, or without a field.
+
+    A field along +z turns a positive charge clockwise, so that its curvature is negative.
+    """
     # Sines and cosines leave cot(90 deg) at 6e-17 instead of 0: a disk would be hit a light year away.
     cot_theta = jnp.where(is_transverse(theta), 0.0, jnp.cos(theta) / jnp.sin(theta))
-    return Path(jnp.zeros_like(momentum) if B is None else charge * curvature(B, momentum, theta), cot_theta)
+    return Path(jnp.zeros_like(momentum) if B is None else -charge * curvature(B, momentum, theta), cot_theta)
 
 
 def particle_path(

@@ -160,7 +160,7 @@ def test_the_perigee(B, charge):
     field = None if B is None else jnp.float64(B)
     start = jax.tree.map(np.asarray, _perigee(*map(jnp.asarray, (vertex, p, theta)), field, sign))
     for i in range(40):
-        kappa = 0.0 if B is None else sign * 0.299792458e-3 * B / (p[i] * math.sin(theta[i]))
+        kappa = 0.0 if B is None else -sign * 0.299792458e-3 * B / (p[i] * math.sin(theta[i]))
 
         def at(s, i=i, kappa=kappa):
             a = kappa * s / 2
