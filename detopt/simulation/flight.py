@@ -158,7 +158,7 @@ def _meet(stops: Stops, muon: _State, charge: Array, stop: _Stop) -> _State:
     turn = _turn(stops, (muon.position[2] + middle[2]) / 2, charge, muon.momentum)
     tau, met = _ahead(stops.forward, muon.direction, turn, normal, distance)
 
-    def closer(_: int, at: tuple[Array, Array]) -> tuple[Array, Array]:
+    def closer(_: Any, at: tuple[Array, Array]) -> tuple[Array, Array]:
         tau, met = at
         position, direction = _along_helix(muon.position, muon.direction, turn, tau)
         # ds / dtau = 1 / (1 + x).
