@@ -10,8 +10,7 @@ What a hit would add to chi2 is the square of its distance in standard deviation
 candidates of a surface are one more measurement, with a value each.
 """
 
-import math
-from itertools import combinations, product
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -52,7 +51,7 @@ def associate(
     holes: int = 1,
     prior: Float[Array, " k"] | None = None,
     road: float = 5.0,
-    most_seeds: int | None = None,
+    most_seeds: int = 256,
 ) -> Association:
     """Search for one track among m candidates on each of n surfaces, which are in the order along the track.
 
@@ -73,7 +72,7 @@ def associate(
         prior: 1 / standard deviation of each parameter about the reference's, such as that of d0 from the size of a beam
             spot; 0 where nothing is known. By default nothing is.
         road: how far off a hit may be, in standard deviations.
-        most_seeds: seeds to follow, of those that exist, which are far fewer than can be; by default all.
+        most_seeds: seeds to follow; where there are more, those of the first surfaces count, and the event is crowded.
     """
     arrays = (hit, kick, scattering, weight, deviation)
     hit, kick, scattering, weight, deviation = jax.lax.stop_gradient(arrays)
@@ -113,7 +112,7 @@ def associate(
 
 
 def _seeds(
-    usable: Bool[Array, " n"], valid: Bool[Array, "n m"], seed_hits: int, holes: int, most: int | None
+    usable: Bool[Array, " n"], valid: Bool[Array, "n m"], seed_hits: int, holes: int, most: int
 ) -> tuple[Int[Array, "seeds n"], Bool[Array, " seeds"], Bool[Array, ""]]:
     """What seeds want of each surface (a candidate, FREE or SKIPPED), which seeds exist, and whether some are left out.
 
@@ -123,19 +122,23 @@ def _seeds(
     first = min(seed_hits + holes, n)
     if not 0 < seed_hits <= first:
         raise ValueError(f"seeds of {seed_hits} hits on {n} surfaces")
-    wants = np.full((math.comb(first, seed_hits), m**seed_hits, first), FREE)
-    for i, at in enumerate(combinations(range(first), seed_hits)):
-        wants[i, :, : at[-1]] = SKIPPED
-        wants[i][:, at] = list(product(range(m), repeat=seed_hits))
-    seeds = jnp.asarray(wants.reshape(-1, first))
+    places = np.array(list(combinations(range(first), seed_hits)))
+    wants = np.where(np.arange(first)[None] < places[:, -1:], SKIPPED, FREE)
+    # Valid candidates come first, so that the number of a seed tells where its hits are and which they are.
     surface = jnp.argsort(~usable, stable=True)[:first]
-    exists = jnp.all((seeds < 0) | valid[surface[None], jnp.maximum(seeds, 0)], axis=1)
-    crowded = jnp.zeros((), bool)
-    if most is not None and most < len(seeds):
-        crowded = jnp.sum(exists) > most
-        some = jax.lax.top_k(exists.astype(jnp.int32), most)[1]
-        seeds, exists = seeds[some], exists[some]
-    return jnp.full((len(seeds), n), FREE).at[:, surface].set(seeds), exists, crowded
+    number = jnp.sum(valid[surface], axis=1)
+    ends = jnp.cumsum(jnp.prod(number[places], axis=1))
+    seed = jnp.arange(min(most, len(places) * m**seed_hits))
+    which = jnp.sum(seed[:, None] >= ends[None, :-1], axis=1)
+    rest = seed - jnp.concatenate([jnp.zeros_like(ends[:1]), ends[:-1]])[which]
+    seeds = jnp.asarray(wants)[which]
+    for i in range(seed_hits):
+        at = jnp.asarray(places)[which, i]
+        choices = jnp.maximum(number[at], 1)
+        seeds = seeds.at[jnp.arange(len(seed)), at].set(rest % choices)
+        rest = rest // choices
+    everywhere = jnp.full((len(seed), n), FREE).at[:, surface].set(seeds)
+    return everywhere, seed < ends[-1], ends[-1] > len(seed)
 
 
 def _follow(
