@@ -114,6 +114,8 @@ def _resolve(detector: Any, name: str) -> tuple[Any, str, int | None]:
     declared = quantities(type(part))
     if pieces[1] not in declared:
         raise KeyError(f"{pieces[0]} has no number {pieces[1]!r}; it has {', '.join(declared)}")
+    if declared[pieces[1]].range:
+        raise KeyError(f"{pieces[0]}.{pieces[1]} is a range [from, to], which no search of this version moves")
     if len(pieces) == 2:
         return part, pieces[1], None
     if not declared[pieces[1]].axes or pieces[2] not in part.axes:

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from detopt.backend import jax, jnp
 from detopt.events import Hits
-from detopt.reconstruction.square_root import Row, _disturb, _measure
+from detopt.reconstruction.square_root import Row, disturb, measure
 
 __all__ = ["GOOD", "Association", "Quality", "associate", "chosen_hits", "quality"]
 
@@ -160,7 +160,7 @@ def _follow(
         longer = [[*line[:-1], jnp.broadcast_to(line[-1], (m,))] for line in track]
         square = jnp.broadcast_to(zero, (m,))
         for i in range(2):
-            longer, square = _measure(longer, square, [*row[i], value[i]])
+            longer, square = measure(longer, square, [*row[i], value[i]])
         square = jnp.where(allowed, square, jnp.inf)
         nearest, least = jnp.argmin(square), jnp.min(square)
         takes, this = least <= road**2, jnp.arange(m) == nearest
@@ -172,7 +172,7 @@ def _follow(
             for new, old in zip(longer, track, strict=True)
         ]
         for i in range(2):
-            track, _ = _disturb(track, list(kick[:, i]))
+            track, _ = disturb(track, list(kick[:, i]))
         return (track, chi2 + jnp.where(takes, least, 0.0)), jnp.where(takes, nearest, -1)
 
     start = [[prior[i] if i == j else zero for j in range(k)] + [zero] for i in range(k)]

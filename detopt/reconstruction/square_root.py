@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from detopt.backend import jax, jnp
 
-__all__ = ["least_squares"]
+__all__ = ["Row", "disturb", "least_squares", "measure"]
 
 Row = list[Any]  # scalars: under vmap each is one long array, so that all arithmetic vectorises
 
@@ -37,7 +37,7 @@ def _rotate(first: Row, second: Row, column: int) -> tuple[Row, Row]:
     return [zero] * column + [square * inverse, *up], [zero] * (column + 1) + down
 
 
-def _measure(rows: list[Row], chi2: Array, hit: Row) -> tuple[list[Row], Array]:
+def measure(rows: list[Row], chi2: Array, hit: Row) -> tuple[list[Row], Array]:
     """One more measurement: coefficients of the parameters, then the value, in units of its error."""
     added = []
     for i, row in enumerate(rows):
@@ -46,7 +46,7 @@ def _measure(rows: list[Row], chi2: Array, hit: Row) -> tuple[list[Row], Array]:
     return added, chi2 + hit[-1] ** 2
 
 
-def _disturb(rows: list[Row], kick: Row) -> tuple[list[Row], Row]:
+def disturb(rows: list[Row], kick: Row) -> tuple[list[Row], Row]:
     """Let the parameters change by t * kick, seen from inside; also the row that tells t from the parameters inside."""
     k = len(rows)
     zero = jnp.zeros_like(kick[0])
@@ -87,10 +87,10 @@ def _filter(
         away = []
         # Seen from outside, the scattering comes before the hit on the same surface.
         for kick in surface[1]:
-            rows, row = _disturb(rows, kick)
+            rows, row = disturb(rows, kick)
             away.append(row)
         for hit in surface[0]:
-            rows, chi2 = _measure(rows, chi2, hit)
+            rows, chi2 = measure(rows, chi2, hit)
         return (rows, chi2), away
 
     start = [[held[i] if i == j else zero for j in range(k)] + [zero] for i in range(k)]
