@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from detopt import __version__
+from detopt.cli.elements import element_rows
 from detopt.cli.materials import materials
 from detopt.cli.progress import progress_bar
 from detopt.cli.simulate import simulate
@@ -168,19 +169,7 @@ def show(
     target = out or Path(re.sub(r"[^\w.+-]+", "_", loaded.name).lstrip(".") + ".png")
     if target.suffix not in (".png", ".pdf", ".svg"):
         _fail(f"--out: {target} must end in .png, .pdf or .svg", 2)
-    rows = []
-    for s in loaded.surfaces():
-        resolution = (
-            "" if s.resolution is None else " x ".join("-" if r is None else f"{1e3 * r:.3g}" for r in s.resolution)
-        )
-        ends = f"{s.low:.5g} .. {s.high:.5g}"
-        efficiency = "" if s.resolution is None else f"{100 * s.efficiency:g}"
-        rows.append([s.name, s.kind, f"{s.position:.5g}", ends, f"{100 * s.x_over_X0:.3g}", resolution, efficiency])
-    for body in (e for e in loaded.elements if not e.surfaces()):
-        rows.append(
-            [body.name, str(getattr(body, "material", "magnet")), "", f"{body.z[0]:.5g} .. {body.z[1]:.5g}", "", "", ""]
-        )
-    columns = ["name", "kind", "r or z / mm", "ends / mm", "x/X0 / %", "resolution / um", "efficiency / %"]
+    columns, rows = element_rows(loaded)
     table(
         f"{loaded.name}: {loaded.source_reference.strip()}" if loaded.source_reference else loaded.name, columns, rows
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from detopt.detector.layout import layout
 from detopt.detector.magnets import FIELDS, Dipole, Magnet, Solenoid
 from detopt.detector.sensor import Surface
 
@@ -54,6 +55,10 @@ class Detector:
     def sensors(self) -> tuple[Surface, ...]:
         """The surfaces that measure."""
         return tuple(s for s in self.surfaces() if s.resolution is not None)
+
+    def layout(self) -> list[dict[str, Any]]:
+        """What a drawing needs, as plain mappings: a row for each surface, slab and magnet."""
+        return layout(self.surfaces(), self.elements, self.magnets())
 
     # The rest is what notebooks use; it imports what it needs when it is called.
 

@@ -1,8 +1,10 @@
 """Drawings of a detector from the side and along the beam, one design or two beside each other at the same scale.
 
-A layout is a list of mappings, as a run folder stores it: `name`, `kind` (cylinder, disk, plane or slab), `position`,
-`low`, `high`, `x_over_X0` and `resolution` (None where nothing is measured), in mm; a slab has its `material`, lies
-between `low` and `high` along the beam, and `position` is half of its width (None: as wide as the rest).
+A layout is a list of mappings, as a run folder stores it: `name`, `kind` (cylinder, disk, plane, slab or magnet),
+`position`, `low`, `high`, `x_over_X0` and `resolution` (None where nothing is measured), in mm. Planes may have `centre`,
+`span` and `tilt` (radian, about x and about y), each a pair; without, they are centred, and `high` is half of their width.
+A slab has its `material`, lies between `low` and `high` along the beam, and `position` is half of its width, if it has no
+`span` (None: as wide as the rest). A magnet has its field `B` in tesla `along` x or y.
 """
 
 import itertools
@@ -17,7 +19,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Circle, Rectangle
 from matplotlib.ticker import FuncFormatter
 
-from detopt.report.style import FAINT, Drawing, plain, styled
+from detopt.report.style import AFTER, FAINT, Drawing, plain, styled
 from detopt.report.text import number
 
 __all__ = ["draw_detector", "draw_layout", "spread"]
@@ -35,6 +37,7 @@ class _Shape:
     """An element as it is drawn from the side, in the unit of the axes."""
 
     name: str
+    text: str  # below or behind the name: where it stands, or what it is
     kind: str
     lines: tuple[tuple[Point, Point], ...]
     anchor: Point  # where its label points
@@ -42,10 +45,7 @@ class _Shape:
     position: float
     thickness: float  # x/X0
     measures: bool
-
-    @property
-    def value(self) -> str:
-        return f"{self.position:.4g}".replace("-", "−")
+    field: str = ""  # of a magnet, as a marker: out of the page, into it, up or down
 
     def style(self, thickest: float, room: float) -> dict[str, Any]:
         """Colour and width, in points, grow with thickness; what measures nothing is grey and dashed."""
@@ -64,11 +64,15 @@ def draw_layout(
 ) -> Drawing:
     """Draw a layout, or two at the same scale: the side view, the view along the beam, and a crowded inside enlarged.
 
-    In the frame "portal" z points up; otherwise it points to the right.
+    In the frame "portal" z points up; otherwise it points to the right. Planes are seen in x, or in y where only there
+    anything is displaced, slanted or bent.
     """
-    extent = max((abs(number(v)) for s in [*before, *(after or [])] for v in (s["position"], s["high"])), default=1.0)
-    unit, factor = ("m", 1e3) if extent >= 5e3 else ("mm", 1.0)
-    designs = [_shapes(layout, frame == "portal", factor) for layout in (before, after) if layout is not None]
+    rows = [*before, *(after or [])]
+    unit, factor = ("m", 1e3) if _reach(rows) >= (5e3 if frame == "barrel" else 2e3) else ("mm", 1.0)
+    across = int(not _eventful(rows, 0) and _eventful(rows, 1))
+    designs = [
+        _shapes(layout, across, frame == "portal", factor, unit) for layout in (before, after) if layout is not None
+    ]
     shapes = [s for design in designs for s in design] or [_nothing()]
 
     x, y = _ranges(shapes)
@@ -95,17 +99,18 @@ def draw_layout(
         figure.text(0.25 / figure.get_figwidth(), 1 - 0.2 / total, text, va="top", size=13, weight="bold")
         _thickness_scale(figure, thickest, total)
         shown = names if after is not None else ("",)
-        axes = ("x [%s]", "z [%s]") if frame == "portal" else ("z [%s]", "r [%s]" if round_ else "x [%s]")
+        side_axis = "xy"[across] + " [%s]"
+        axes = (side_axis, "z [%s]") if frame == "portal" else ("z [%s]", "r [%s]" if round_ else side_axis)
         for i, (name, design) in enumerate(zip(shown, designs, strict=True)):
             left = column * i + 0.75 + 0.5 * (column - 0.9 - width - margin)
             side = figure.panel(left, floor, width, height, xlim=x, ylim=y)
             side.set(xlabel=axes[0] % unit, ylabel=axes[1] % unit)
             side.set_title(name + ("" if to_scale else "  (not to scale)"), pad=6 + 72 * top, weight="bold")
-            side.axhline(0, color=FAINT, linewidth=0.6)
+            (side.axvline if frame == "portal" else side.axhline)(0, color=FAINT, linewidth=0.6)
             side.minorticks_off()
             _draw(side, design, thickest)
-            _labels(side, [s for s in design if s.beside and not (inside and s.position <= inside)], unit)
-            _labels(side, [s for s in design if not s.beside], unit)
+            _labels(side, [s for s in design if s.beside and not (inside and s.position <= inside)])
+            _labels(side, [s for s in design if not s.beside])
             if not round_:
                 continue
             side.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):g}"))  # r on both sides
@@ -124,83 +129,123 @@ def draw_layout(
                 zoom.set_title("inside, r stretched", size="small")
                 zoom.minorticks_off()
                 _draw(zoom, inner, thickest)
-                _labels(zoom, inner, unit)
+                _labels(zoom, inner)
     return figure
 
 
 def draw_detector(detector: Any, path: str | Path | None = None) -> Drawing:
-    """Draw a detector that has a name, a frame, surfaces and perhaps slabs; save the figure where `path` says."""
-    keys = ("name", "kind", "position", "low", "high", "x_over_X0", "resolution")
-    layout = [{key: getattr(surface, key) for key in keys} for surface in detector.surfaces()]
-    for element in detector.elements:
-        if not element.surfaces():
-            (low, high), span = element.z, element.span
-            half = None if span is None else 0.5 * min(map(float, span if isinstance(span, tuple) else (span,)))
-            layout.append({"name": element.name, "kind": "slab", "position": half, "low": low, "high": high,
-                           "x_over_X0": 0.0, "resolution": None, "material": element.material})  # fmt: skip
-    figure = draw_layout(layout, None, detector.name, detector.frame)
+    """Draw a detector that has a name, a frame and a layout; save the figure where `path` says."""
+    figure = draw_layout(detector.layout(), None, detector.name, detector.frame)
     if path is not None:
         with styled():
             figure.savefig(path, dpi=150)
     return figure
 
 
-def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Move sorted positions as little as possible (least squares) so that neighbours are `gap` apart, within limits."""
-    blocks: list[list[float]] = []  # [sum, count] of wanted[i] - i * gap: must not decrease
-    for i, w in enumerate(wanted):
-        blocks.append([w - i * gap, 1])
+def spread(wanted: Sequence[float], gaps: float | Sequence[float], low: float, high: float) -> list[float]:
+    """Move sorted positions as little as possible (least squares) so that neighbours are `gaps` apart, within limits."""
+    between = [gaps] * (len(wanted) - 1) if isinstance(gaps, int | float) else gaps
+    offsets = list(itertools.accumulate(between, initial=0.0))
+    blocks: list[list[float]] = []  # [sum, count] of wanted - offset: must not decrease
+    for w, offset in zip(wanted, offsets, strict=False):
+        blocks.append([w - offset, 1])
         while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
             total, n = blocks.pop()
             blocks[-1][0] += total
             blocks[-1][1] += n
     level = [total / n for total, n in blocks for _ in range(int(n))]
-    last = high - gap * (len(level) - 1)
-    return [min(max(z, low), last) + i * gap for i, z in enumerate(level)]
+    last = high - offsets[-1]
+    return [min(max(z, low), last) + offset for z, offset in zip(level, offsets, strict=False)]
 
 
-def _shapes(layout: Layout, upright: bool, factor: float) -> list[_Shape]:
-    widest = max((number(s["high"]) for s in layout if s["kind"] == "plane"), default=math.nan)
+def _reach(rows: Layout) -> float:
+    """How far anything is, in mm: in a barrel from the origin, otherwise along z."""
+    keys = {"plane": ("position",), "slab": ("low", "high"), "magnet": ("low", "high")}
+    values = [abs(number(s[key])) for s in rows for key in keys.get(s["kind"], ("position", "high"))]
+    return max((v for v in values if math.isfinite(v)), default=1.0)
+
+
+def _eventful(rows: Layout, across: int) -> bool:
+    """Whether a side view in x (0) or y (1) shows what the other does not: planes aside or slanted, tracks bent."""
+    return any(
+        (s["along"] == "yx"[across])
+        if s["kind"] == "magnet"
+        else _pair(s, "centre", 0.0)[across] != 0 or _pair(s, "tilt", 0.0)[1 - across] != 0
+        for s in rows
+    )
+
+
+def _pair(row: dict[str, Any], key: str, default: float) -> tuple[float, float]:
+    first, second = row.get(key) or (default, default)
+    return number(first), number(second)
+
+
+def _shapes(layout: Layout, across: int, upright: bool, factor: float, unit: str) -> list[_Shape]:
+    widest = max(
+        (_pair(s, "span", 2 * number(s["high"]))[across] / 2 for s in layout if s["kind"] == "plane"), default=0
+    )
     shapes = []
-    for surface in layout:
-        kind = surface["kind"]
-        at, low, high = (number(surface[key]) / factor for key in ("position", "low", "high"))
+    for row in layout:
+        kind = row["kind"]
+        at, low, high = (number(row[key]) / factor for key in ("position", "low", "high"))
         lines: tuple[tuple[Point, Point], ...]
+        field = ""
+        text = f"{_value(at)} {unit}"
         if kind == "slab":
-            half = at if at > 0 else widest / factor if widest > 0 else high - low
+            half = _pair(row, "span", 2 * number(row["position"]))[across] / 2 / factor
+            half = half if half > 0 else widest / factor if widest > 0 else high - low
             lines, anchor = (((low, -half), (high, half)),), (0.5 * (low + high), half)
+            text = f"{_value(high - low)} {unit} {plain(row['material'], 14)}"
+            at = 0.5 * (low + high)
+        elif kind == "magnet":
+            lines, anchor = (((low, 0.0), (high, 0.0)),), (at, 0.0)
+            text, field = f"{_value(number(row['B']))} T", _direction(number(row["B"]), row["along"], across)
         elif kind == "cylinder":
             lines, anchor = (((low, at), (high, at)), ((low, -at), (high, -at))), (high, at)
         elif kind == "disk":
             lines, anchor = (((at, low), (at, high)), ((at, -low), (at, -high))), (at, high)
         else:
-            lines, anchor = (((at, -high), (at, high)),), (at, high)
+            half, middle = _pair(row, "span", 2 * high * factor)[across] / 2 / factor, _pair(row, "centre", 0.0)[across]
+            tilt = _pair(row, "tilt", 0.0)[1 - across] * (1 if across else -1)  # about y, x turns away from z
+            dz, dx, middle = half * math.sin(tilt), half * math.cos(tilt), middle / factor
+            lines = (((at - dz, middle - dx), (at + dz, middle + dx)),)
+            anchor = lines[0][1]
         if upright:
             lines = tuple(((a[1], a[0]), (b[1], b[0])) for a, b in lines)
             anchor = (anchor[1], anchor[0])
         if all(math.isfinite(c) for line in lines for point in line for c in point):
-            name = f"{surface['name']} {surface['material']}" if kind == "slab" else surface["name"]
-            position = 0.5 * (low + high) if kind == "slab" else at
             shapes.append(
-                _Shape(plain(name, 14), kind, lines, anchor, (kind == "cylinder") != upright, position,
-                       number(surface["x_over_X0"]), surface["resolution"] is not None)
+                _Shape(plain(row["name"], 14), text, kind, lines, anchor, (kind == "cylinder") != upright, at,
+                       number(row["x_over_X0"]), row["resolution"] is not None, field)
             )  # fmt: skip
     return shapes
 
 
+def _value(value: float) -> str:
+    return f"{value:.4g}".replace("-", "−")
+
+
+def _direction(B: float, along: str, across: int) -> str:
+    """A field as textbooks draw it: a dot comes out of the page, a cross goes in; z points to the right, x or y up."""
+    if along == "xy"[across]:
+        return "^" if B > 0 else "v"
+    return "." if (B > 0) == (across == 0) else "x"
+
+
 def _nothing() -> _Shape:
-    return _Shape("", "plane", (((-1.0, -1.0), (1.0, 1.0)),), (0.0, 0.0), False, 0.0, 0.0, False)
+    return _Shape("", "", "plane", (((-1.0, -1.0), (1.0, 1.0)),), (0.0, 0.0), False, 0.0, 0.0, False)
 
 
 def _row(shapes: list[_Shape]) -> float:
     """Inches that labels beside each other take, name above position."""
-    return len(shapes) * _word(shapes, 2)
+    return sum(_word([s], 2) for s in shapes)
 
 
 def _word(shapes: list[_Shape], lines: int) -> float:
     """Inches that the longest label takes on one line or on two."""
-    longest = max((max(len(s.name), len(s.value) + 3) if lines == 2 else len(s.name + s.value) + 5 for s in shapes),
-                  default=0)  # fmt: skip
+    longest = max(
+        (max(len(s.name), len(s.text)) if lines == 2 else len(s.name + s.text) + 2 for s in shapes), default=0
+    )
     return LETTER * (longest + 1)
 
 
@@ -246,6 +291,9 @@ def _draw(ax: Axes, shapes: list[_Shape], thickest: float) -> None:
     across, along = 72 * height / (y1 - y0), 72 * width / (x1 - x0)
     beside, above = (_room(shapes, points) for points in (across, along))
     for s in sorted(shapes, key=lambda s: s.measures):
+        if s.kind == "magnet":
+            _draw_field(ax, s)
+            continue
         if s.kind == "slab":
             (a, b), (c, d) = s.lines[0]
             block = Rectangle((a, b), c - a, d - b, facecolor="none", edgecolor=FAINT, hatch="////", linewidth=0.8)
@@ -254,6 +302,17 @@ def _draw(ax: Axes, shapes: list[_Shape], thickest: float) -> None:
         for (a, b), (c, d) in s.lines:
             style = s.style(thickest, (beside if s.beside else above)[id(s)])
             ax.plot([a, c], [b, d], solid_capstyle="butt", dash_capstyle="butt", **style)
+
+
+def _draw_field(ax: Axes, magnet: _Shape) -> None:
+    """A region of a field over the whole aperture, behind all else: light, with the direction of the field."""
+    (low, _), (high, _) = magnet.lines[0]
+    (y0, y1), (width, height) = ax.get_ylim(), _inches(ax)
+    ax.add_patch(Rectangle((low, y0), high - low, y1 - y0, color=AFTER, alpha=0.13, linewidth=0, zorder=0))
+    across = (high - low) * width / (ax.get_xlim()[1] - ax.get_xlim()[0])
+    marks = [[(i + 0.5) / n for i in range(n)] for n in (max(round(across / 0.3), 1), max(round(height / 0.3), 1))]
+    points = [(low + u * (high - low), y0 + v * (y1 - y0)) for u in marks[0] for v in marks[1]]
+    ax.plot(*zip(*points, strict=True), magnet.field, color=AFTER, markersize=3.5, alpha=0.5, zorder=0.1)
 
 
 def _draw_along(ax: Axes, shapes: list[_Shape], thickest: float) -> None:
@@ -266,26 +325,31 @@ def _draw_along(ax: Axes, shapes: list[_Shape], thickest: float) -> None:
             ax.add_patch(Circle((0, 0), radius, fill=False, **style))
 
 
-def _labels(ax: Axes, shapes: list[_Shape], unit: str) -> None:
+def _labels(ax: Axes, shapes: list[_Shape]) -> None:
     """Names with positions outside the panel, moved apart where they are close; with too many, only every so many."""
     if not shapes:
         return
     (x0, x1), (y0, y1), (width, height) = ax.get_xlim(), ax.get_ylim(), _inches(ax)
     beside, two_lines = shapes[0].beside, not shapes[0].beside and _row(shapes) < width
     inches = height if beside else width
-    gap = (_word(shapes, 2) if two_lines else ROW) / inches
     axis = 1 if beside else 0
     anchors = [(((s.anchor[0] - x0) / (x1 - x0), (s.anchor[1] - y0) / (y1 - y0)), s) for s in shapes]
+    anchors = [((x, 1.0) if s.kind == "magnet" else (x, y), s) for (x, y), s in anchors]  # as high as the picture
     anchors.sort(key=lambda anchor: anchor[0][axis])
-    reach = anchors[-1][0][axis] - anchors[0][0][axis]
-    most = min(max(int(reach / gap) + 2, 8), int(1.04 / gap) + 1)
-    anchors = anchors[:: math.ceil(len(anchors) / most)]
-    places = spread([point[axis] for point, _ in anchors], gap, -0.02, 1.02)
+    gap = ROW / inches
+    gaps: float | list[float] = gap
+    if two_lines:
+        gaps = [0.5 * _row([s, other]) / inches for (_, s), (_, other) in itertools.pairwise(anchors)]
+    else:
+        reach = anchors[-1][0][axis] - anchors[0][0][axis]
+        most = min(max(int(reach / gap) + 2, 8), int(1.04 / gap) + 1)
+        anchors = anchors[:: math.ceil(len(anchors) / most)]
+    places = spread([point[axis] for point, _ in anchors], gaps, -0.02, 1.02)
     for ((x, y), s), place in zip(anchors, places, strict=True):
         end = (1 + 0.13 / width, place) if beside else (place, 1 + 0.11 / height)
         path = [(min(x, 1), y), (1, y), end] if beside else [(x, y), (x, 1), end]
         ax.plot(*zip(*path, strict=True), transform=ax.transAxes, clip_on=False, color=FAINT, linewidth=0.7, zorder=0)
-        text = s.name + ("\n" if two_lines else "  ") + f"{s.value} {unit}"
+        text = s.name + ("\n" if two_lines else "  ") + f"{s.text}"
         at = (end[0] + 0.05 / width, end[1]) if beside else (end[0], end[1] + 0.03 / height)
         ax.text(*at, text, transform=ax.transAxes, size=LABEL, rotation=0 if beside or two_lines else 90,
                 ha="left" if beside else "center", va="center" if beside else "bottom")  # fmt: skip

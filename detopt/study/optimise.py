@@ -252,7 +252,7 @@ def describe(
         "seed": study.seed,
         **scores,
         "variables": _variables(study, designs),
-        "layouts": {name: _layout(design) for name, design in designs.items()},
+        "layouts": {name: design.layout() for name, design in designs.items()},
         "curves": {name: _curves(study, design) for name, design in designs.items()},
         "steps": steps,
         "seconds": seconds,
@@ -325,22 +325,6 @@ def _variables(study: Study, designs: dict[str, Detector]) -> list[dict[str, Any
             }
         )
     return rows
-
-
-def _layout(detector: Detector) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": s.name,
-            "kind": s.kind,
-            "position": s.position,
-            "low": s.low,
-            "high": s.high,
-            "x_over_X0": s.x_over_X0,
-            "resolution": None if s.resolution is None else list(s.resolution),
-            "efficiency": s.efficiency,
-        }
-        for s in detector.surfaces()
-    ]
 
 
 def _curves(study: Study, detector: Detector) -> list[dict[str, Any]]:

@@ -6,11 +6,10 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from detopt.report import draw_detector, draw_layout, write_report
+from detopt.report import draw_layout, write_report
 from detopt.report.drawing import spread
 from detopt.report.figures import FIGURES, convergence, resolution, variables
 from detopt.report.markup import tag
@@ -216,25 +215,6 @@ def test_ratio_skips_what_is_missing(run: SimpleNamespace) -> None:
 def test_variables_mark_bounds(run: SimpleNamespace) -> None:
     diamonds = [line for line in variables(run).axes[0].lines if line.get_marker() == "D"]
     assert [line.get_xdata()[0] for line in diamonds] == [0, 100]
-
-
-def plane(name: str, z: float, half: float, resolution: Any = (0.1, 0.1)) -> SimpleNamespace:
-    return SimpleNamespace(name=name, kind="plane", position=z, low=0.0, high=half, x_over_X0=0.003,
-                           resolution=resolution, efficiency=1.0)  # fmt: skip
-
-
-@pytest.mark.parametrize("frame", ["beamline", "portal"])
-def test_draw_detector_with_slab(frame: str, tmp_path: Path) -> None:
-    slab = SimpleNamespace(name="slab", z=(10.0, 110.0), span=None, material="lead", surfaces=tuple)
-    planes = [plane("before", 0.0, 200.0, None), plane("after", 120.0, 200.0)]
-    detector = SimpleNamespace(name="lead_slab", frame=frame, elements=[slab], surfaces=lambda: planes)
-    ax = draw_detector(detector, str(tmp_path / "slab.pdf")).axes[-1]
-    assert (tmp_path / "slab.pdf").stat().st_size > 1000
-    (block,) = ax.patches
-    assert block.get_hatch()
-    along = block.get_height() if frame == "portal" else block.get_width()
-    assert along == pytest.approx(100)
-    assert (ax.get_ylabel() if frame == "portal" else ax.get_xlabel()) == "z [mm]"
 
 
 def test_draws_nothing_and_shows_itself() -> None:

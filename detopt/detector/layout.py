@@ -1,0 +1,65 @@
+"""What a detector's drawing needs, as plain mappings: run folders store them, so keys are added and never change."""
+
+from typing import Any
+
+from detopt.detector.magnets import Dipole, Magnet
+from detopt.detector.planar import Slab
+from detopt.detector.sensor import Surface
+
+__all__ = ["layout"]
+
+
+def layout(
+    surfaces: tuple[Surface, ...], elements: tuple[Any, ...], magnets: tuple[Dipole | Magnet, ...]
+) -> list[dict]:
+    """A row for each surface, slab and magnet, in mm, tesla and radian (see `detopt.report.drawing`)."""
+    slabs = [e for e in elements if isinstance(e, Slab)]
+    return [*map(_surface, surfaces), *map(_slab, slabs), *map(_magnet, magnets)]
+
+
+def _surface(s: Surface) -> dict[str, Any]:
+    row = {
+        "name": s.name,
+        "kind": s.kind,
+        "position": s.position,
+        "low": s.low,
+        "high": s.high,
+        "x_over_X0": s.x_over_X0,
+        "resolution": None if s.resolution is None else list(s.resolution),
+        "efficiency": s.efficiency,
+    }
+    if s.span is not None:
+        material = None if s.material is None else str(s.material)
+        row |= {"centre": list(s.centre), "span": list(s.span), "tilt": list(s.tilt)}
+        row |= {"material": material, "thickness": s.thickness}
+    return row
+
+
+def _slab(slab: Slab) -> dict[str, Any]:
+    (low, high), span = slab.z, slab.span
+    return {
+        "name": slab.name,
+        "kind": "slab",
+        "position": None if span is None else 0.5 * min(span),
+        "low": low,
+        "high": high,
+        "x_over_X0": (high - low) / slab.material.X0,
+        "resolution": None,
+        "material": str(slab.material),
+        "span": None if span is None else list(span),
+    }
+
+
+def _magnet(magnet: Dipole | Magnet) -> dict[str, Any]:
+    low, high = magnet.z
+    return {
+        "name": magnet.name,
+        "kind": "magnet",
+        "position": 0.5 * (low + high),
+        "low": low,
+        "high": high,
+        "x_over_X0": 0.0,
+        "resolution": None,
+        "B": magnet.B,
+        "along": magnet.along,
+    }
