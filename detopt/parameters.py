@@ -27,6 +27,7 @@ class Quantity:
     max: float | None = None  # inclusive
     below: float | None = None  # exclusive
     axes: bool = False  # one number for each of the two measured coordinates
+    left_out: float | None = None  # what an axis is that a file does not give
     range: bool = False  # [from, to]
 
     def fault(self, value: float) -> str | None:

@@ -39,15 +39,20 @@ class Plane(SingleSensor):
 class Panel(Plane):
     """A plane that stands beside the axis, and may be tilted: about the x axis by tilt.x, then about y by tilt.y."""
 
-    centre: Any = quantity("mm", axes=True, default=(0.0, 0.0), doc="where its middle stands, in x and y")
+    centre: Any = quantity("mm", axes=True, left_out=0.0, default=(0.0, 0.0), doc="where its middle stands, in x and y")
     tilt: Any = quantity(
-        "rad", above=-1.4, below=1.4, axes=True, default=(0.0, 0.0), doc="rotation about the x axis, then about y"
+        "rad",
+        above=-1.4,
+        below=1.4,
+        axes=True,
+        left_out=0.0,
+        default=(0.0, 0.0),
+        doc="rotation about the x axis, then about y",
     )
 
     def surfaces(self) -> tuple[Surface, ...]:
-        """One plane; an axis that is left out is zero."""
-        centre, tilt = ((0.0 if x is None else x, 0.0 if y is None else y) for x, y in (self.centre, self.tilt))
-        return tuple(replace(s, centre=centre, tilt=tilt) for s in super().surfaces())
+        """One plane."""
+        return tuple(replace(s, centre=self.centre, tilt=self.tilt) for s in super().surfaces())
 
 
 _LONGEST = 2.0, 0.05  # X0 and GeV of mean loss that one slice of a body holds: finer slices change nothing

@@ -79,8 +79,7 @@ def _beam(source: Beam, key: jax.Array, number: int, z: float, ahead: int, dtype
     """Gaussian in position and slope, along both axes."""
 
     def normal(name: str, middle: Any, sigma: Any) -> Float[Array, "N 2"]:
-        # An axis that a file leaves out is 0.
-        mean, width = (jnp.asarray([v or 0.0 for v in pair], dtype) for pair in (middle, sigma))
+        mean, width = (jnp.asarray(pair, dtype) for pair in (middle, sigma))
         return mean[None] + width[None] * jax.random.normal(stream(key, name), (number, 2), dtype)
 
     start, slope = normal("position", source.centre, source.spot), normal("slope", (0.0, 0.0), source.divergence)

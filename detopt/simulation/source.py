@@ -108,9 +108,13 @@ class Beam(_Muons):
     axes: ClassVar[tuple[str, ...]] = ("x", "y")
 
     momentum_spread: Any = quantity("", min=0, max=0.2, default=0.0, doc="relative sigma, cut at 4 sigma")
-    centre: Any = quantity("mm", axes=True, default=(0.0, 0.0), doc="middle of the spot")
-    spot: Any = quantity("mm", min=0, axes=True, default=(0.0, 0.0), doc="sigma of the position where it starts")
-    divergence: Any = quantity("rad", min=0, max=0.2, axes=True, default=(0.0, 0.0), doc="sigma of dx/dz and dy/dz")
+    centre: Any = quantity("mm", axes=True, left_out=0.0, default=(0.0, 0.0), doc="middle of the spot")
+    spot: Any = quantity(
+        "mm", min=0, axes=True, left_out=0.0, default=(0.0, 0.0), doc="sigma of the position where it starts"
+    )
+    divergence: Any = quantity(
+        "rad", min=0, max=0.2, axes=True, left_out=0.0, default=(0.0, 0.0), doc="sigma of dx/dz and dy/dz"
+    )
 
     def faults(self) -> list[tuple[str, str]]:
         """A range and a spread are two spectra."""

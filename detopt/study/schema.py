@@ -125,6 +125,8 @@ def _pair(value: Any, unit: str, declared: Quantity, axes: tuple[str, ...], alia
             raise _refuse(f"{key} and {axis} are one axis: give it once", key)
         free = isinstance(entry, dict)
         pair[axes.index(axis)] = (read_free if free else read_number)(entry, unit, declared, key)
+    if declared.left_out is not None:
+        pair = [declared.left_out if p is None else p for p in pair]
     if pair[0] is None:
         raise _refuse(f"{axes[0]} is missing")
     return tuple(pair)

@@ -14,7 +14,7 @@ GOOD = {
     "a beam": (
         "{type: beam, particle: mu+, momentum: 10 GeV, momentum_spread: 1 %, spot: 2 mm, divergence: {x: 1 mrad}}",
         Beam(
-            particle="mu+", momentum=(10.0, 10.0), momentum_spread=0.01, spot=(2.0, 2.0), divergence=(0.001, None)
+            particle="mu+", momentum=(10.0, 10.0), momentum_spread=0.01, spot=(2.0, 2.0), divergence=(0.001, 0.0)
         ),
     ),
     "cosmic muons": ("{type: cosmic}", Cosmic()),
