@@ -73,3 +73,16 @@ class Detector:
         from detopt.study.resolution import resolution_table
 
         return resolution_table(self, momentum, theta)
+
+    def simulate(
+        self, source: str = "gun", out: str = "events.parquet", momentum: str | None = None, **more: Any
+    ) -> dict[str, Any]:
+        """Send particles through it and write truth, hits and tracks; see `detopt simulate` for what there is.
+
+        `more` are exposure (text, as momentum), events, seed and physics.
+        """
+        from detopt.study.eventfiles import simulate_to_files
+        from detopt.study.source_option import source_from
+
+        drawn = source_from(source, self.frame, momentum, more.pop("exposure", None))
+        return simulate_to_files(self, drawn, out, **more)

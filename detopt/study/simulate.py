@@ -10,7 +10,6 @@ from jaxtyping import Array
 
 from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
-from detopt.detector.elements import Magnet, Slab
 from detopt.detector.stops import stops
 from detopt.detector.surfaces import Surfaces, as_arrays, surfaces
 from detopt.events import Deviation, Particles
@@ -33,12 +32,13 @@ from detopt.simulation.noise import (
     plane_patches,
 )
 from detopt.simulation.physics import Physics
-from detopt.simulation.rays import Aim, rays
+from detopt.simulation.rays import rays
 from detopt.simulation.simulate import barrel_flight
 from detopt.simulation.source import Cosmic, Decay, Source
 from detopt.simulation.streams import stream
 from detopt.simulation.transport import deviations, outward_order
 from detopt.simulation.truth import barrel_truth, beam_flight, beam_truth, elements_with_truth
+from detopt.study.staging import Arm, aim_of, arms_of, start_of
 
 __all__ = ["Simulation", "Tables"]
 
@@ -46,7 +46,6 @@ CHUNK = 8192  # events that are flown at once
 _SEEDS = 64  # of a track that are followed, where there is noise
 _AT_ONCE = 256  # particles whose hits are searched together
 _CROWDED = 16  # noise hits on a sensor that can be searched
-_MARGIN = 10.0  # mm between where particles start and the first element
 _HELIX = ("d0", "phi", "kappa", "z0", "cot_theta")
 
 Columns = dict[str, np.ndarray]
@@ -149,7 +148,7 @@ class Simulation:
         return found
 
     def _arm(
-        self, listed: Any, legs: Any, charge: Array, hits: Candidates, weight: Array, at: np.ndarray, arm: "Arm"
+        self, listed: Any, legs: Any, charge: Array, hits: Candidates, weight: Array, at: np.ndarray, arm: Arm
     ) -> dict[str, Array]:
         first, own = int(at[arm.sensors[0]]), np.array(arm.sensors)
 
@@ -372,72 +371,3 @@ def _empty(names: tuple[str, ...]) -> Columns:
 def _stacked(pairs: list[Any], dtype: Any) -> Array:
     """(n, 2); 0 where nothing is measured."""
     return jnp.stack([jnp.stack([jnp.asarray(0.0 if r is None else r, dtype) for r in pair]) for pair in pairs])
-
-
-# -- what a detector of floats says ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Arm:
-    """Planes of which one track is made, in the order of the flight, as numbers into the sensors."""
-
-    sensors: tuple[int, ...]
-    bends: bool  # a magnet between them: the track has a momentum
-    min_hits: int
-
-
-def arms_of(detector: Detector) -> tuple[Arm, ...]:
-    """One track through all of a beam line; in a portal, one above and one below each body."""
-    forward = -1 if detector.frame == "portal" else 1
-    sensors = [(forward * s.position, i) for i, s in enumerate(detector.sensors())]
-    bodies = [forward * sum(e.z) / 2 for e in detector.elements if isinstance(e, Slab) and detector.frame == "portal"]
-    groups: dict[int, list[tuple[float, int]]] = {}
-    for z, i in sorted(sensors):
-        groups.setdefault(sum(b < z for b in bodies), []).append((z, i))
-    arms = []
-    for group in groups.values():
-        first, last = group[0][0], group[-1][0]
-        bends = any(first < sum(m.z) / 2 < last for m in detector.magnets())
-        if len(group) >= 2 + bends:
-            arms.append(Arm(tuple(i for _, i in group), bends, 2 + bends))
-    return tuple(arms)
-
-
-def start_of(detector: Detector) -> float:
-    """Where particles start: before the first element of a beam line, above the highest of a portal."""
-    forward = -1 if detector.frame == "portal" else 1
-    ends = []
-    for s in detector.surfaces():
-        width, height = s.span or (0.0, 0.0)
-        reach = abs(math.sin(s.tilt[0])) * height / 2 + abs(math.sin(s.tilt[1])) * width / 2
-        ends.append(forward * s.position - reach)
-    bodies = [e for e in detector.elements if isinstance(e, (Slab, Magnet))]
-    ends += [forward * z for e in (*bodies, *detector.magnets()) for z in e.z]
-    return forward * (min(ends) - _MARGIN)
-
-
-def aim_of(detector: Detector, source: Cosmic) -> Aim:
-    """The rectangle that cosmic muons are to cross: that of the element the source names, or of the highest sensor.
-
-    Raises:
-        ValueError: there is none; the message says what to do.
-    """
-    planes = {s.name: s for s in detector.surfaces() if s.span is not None}
-    slabs = {e.name: e for e in detector.elements if isinstance(e, Slab) and e.span is not None}
-    if source.aim:
-        if source.aim in slabs:
-            return Aim(max(slabs[source.aim].z), (0.0, 0.0), slabs[source.aim].span)
-        if source.aim not in planes:
-            raise ValueError(
-                f"aim: {detector.name} has no {source.aim!r} with a span; it has {', '.join({**planes, **slabs})}"
-            )
-        chosen = planes[source.aim]
-    else:
-        sensors = [s for s in planes.values() if s.resolution is not None] or list(planes.values())
-        if not sensors:
-            raise ValueError(
-                f"{detector.name} has no plane that cosmic muons could cross: name a slab with a span as aim"
-            )
-        chosen = max(sensors, key=lambda s: s.position)
-    assert chosen.span is not None
-    return Aim(chosen.position, chosen.centre, chosen.span)

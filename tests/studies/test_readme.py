@@ -1,6 +1,8 @@
 """What the README shows is run."""
 
+import json
 import re
+import shlex
 
 import pytest
 
@@ -21,11 +23,34 @@ def test_the_first_study(readme, root, tmp_path):
     assert result["final"]["constraints"]["gap"]["value"] <= 0
 
 
-def test_the_python_lines(readme, root, monkeypatch, capsys):
+def test_the_python_lines(readme, root, tmp_path, monkeypatch, capsys):
     code = re.search(r"```python\n(.*?)```", readme, re.DOTALL)[1]
     monkeypatch.chdir(root)
-    exec(code.replace("run = study.optimise()", ""), {})
+    code = code.replace("run = study.optimise()", "").replace("lead.parquet", f"{tmp_path}/lead.parquet")
+    exec(code, {})
+    assert (tmp_path / "lead.hits.parquet").is_file()
     assert re.match(r"0\.024\d+\n\[\{'p_GeV': 1\.0", capsys.readouterr().out)
+
+
+def test_the_simulations(readme, cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    commands = re.findall(r"^detopt (simulate .*)$", readme, re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        answer = cli(*shlex.split(command.replace("100000", "100")), "--events", 100, "--json")
+        assert answer.code == 0
+        assert all(json.loads(answer.out)["rows"].values()) or "lead" in command
+
+
+def test_materials_of_ones_own(readme, tmp_path):
+    (lines,) = re.findall(r"```yaml\n(materials:\n.*?)```", readme, re.DOTALL)
+    layer = "  - {name: a, type: plane, z: 0 mm, span: 1 m, material: %s, thickness: 1 cm}\n"
+    body = "schema: 1\nname: own\nframe: beamline\nelements:\n" + layer % "heavy_concrete"
+    (tmp_path / "own.yaml").write_text(body + (layer % "spinel").replace("name: a", "name: b") + lines)
+    detector = detopt.load(tmp_path / "own.yaml")
+    # By mass 0.1709 Mg, 0.3793 Al, 0.4498 O, of which PDG has X0 at 25.03, 24.01 and 34.24 g/cm2.
+    X0 = 1 / (0.1709 / 25.03 + 0.3793 / 24.01 + 0.4498 / 34.24)
+    assert detector.elements[1].material.X0 == pytest.approx(10 * X0 / 3.58, rel=1e-3)
 
 
 def test_the_numbers_of_the_demonstration(readme, root):
