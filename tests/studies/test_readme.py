@@ -50,7 +50,8 @@ def test_materials_of_ones_own(readme, tmp_path):
     detector = detopt.load(tmp_path / "own.yaml")
     # By mass 0.1709 Mg, 0.3793 Al, 0.4498 O, of which PDG has X0 at 25.03, 24.01 and 34.24 g/cm2.
     expected = 1 / (0.1709 / 25.03 + 0.3793 / 24.01 + 0.4498 / 34.24)
-    assert pytest.approx(10 * expected / 3.58, rel=1e-3) == detector.elements[1].material.X0
+    found = detector.elements[1].material.X0
+    assert found == pytest.approx(10 * expected / 3.58, rel=1e-3)
 
 
 def test_the_numbers_of_the_demonstration(readme, root):
