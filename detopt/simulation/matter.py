@@ -23,7 +23,7 @@ from detopt.simulation.source import MUON_MASS
 __all__ = ["SLOWEST", "Deflection", "Dice", "Lost", "deflection", "dice", "loss", "mean_loss", "median_loss", "slower"]
 
 SLOWEST = 0.02  # GeV: a muon of less momentum has stopped, a few micrometres of iron further on
-_NEWTON = 4
+_NEWTON = 3
 _EARLIEST = 1e-8  # a uniform number can be zero, and no collision is infinitely hard
 
 
