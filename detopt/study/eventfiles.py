@@ -20,7 +20,7 @@ from detopt.study.simulate import Columns, Simulation
 __all__ = ["check_path", "simulate_to_files", "write_events"]
 
 _FEW = 0.01  # share of events that meet the detector below which there is a note
-_RADIATES = 100.0  # GeV
+_VALID = 0.05, 100.0  # GeV: momenta for which ionisation by Bethe is the loss, to a few per cent
 
 TABLES = ("truth", "hits", "tracks")
 _SIDES = ("entry", "exit")
@@ -90,10 +90,11 @@ def simulate_to_files(
     share = simulation.met / simulation.events
     if share < _FEW:
         notes.append(f"only {100 * share:.2g} % of the events meet an element of {detector.name}")
-    fast = [m for m in np.atleast_1d(getattr(source, "momentum", None) or ()) if m > _RADIATES]
-    if fast and simulation.physics.energy_loss:
+    low, high = getattr(source, "momentum", None) or (_VALID[0], _VALID[0])
+    if simulation.physics.energy_loss and not (_VALID[0] <= low and high <= _VALID[1]):
         notes.append(
-            f"above {_RADIATES:g} GeV muons also radiate, which is not simulated: losses are those of ionisation"
+            f"energy loss is ionisation after Bethe, good from {_VALID[0]:g} GeV to {_VALID[1]:g} GeV: slower muons need shell "
+            "corrections, faster ones radiate, and neither is simulated"
         )
     names = dict(zip(TABLES, _paths(out), strict=True))
     return {

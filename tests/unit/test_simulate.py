@@ -178,7 +178,7 @@ def test_bad_input(here, cli, case):
 
 def test_energies_beyond_the_formulas_are_noted(here, cli):
     answer = cli("simulate", "slab.yaml", "--momentum", "500 GeV", "--events", 100, "--out", "e.parquet")
-    assert "above 100 GeV" in answer.err
+    assert "good from 0.05 GeV to 100 GeV" in answer.err
     Path("slow.yaml").write_text("schema: 1\ntype: cosmic\nmomentum: [0.1 GeV, 1 TeV]\n")
     answer = cli("simulate", "portal.yaml", "--source", "slow.yaml", "--events", 100, "--out", "e.parquet")
     assert "0.2 GeV to 10000 GeV" in answer.err
