@@ -90,11 +90,12 @@ def simulate_to_files(
     share = simulation.met / simulation.events
     if share < _FEW:
         notes.append(f"only {100 * share:.2g} % of the events meet an element of {detector.name}")
-    low, high = getattr(source, "momentum", None) or (_VALID[0], _VALID[0])
-    if simulation.physics.energy_loss and not (_VALID[0] <= low and high <= _VALID[1]):
+    low, high = getattr(source, "momentum", None) or _VALID
+    outside = low < _VALID[0] or (high > _VALID[1] and not isinstance(source, Cosmic))  # few cosmic muons are that fast
+    if simulation.physics.energy_loss and outside:
         notes.append(
-            f"energy loss is ionisation after Bethe, good from {_VALID[0]:g} GeV to {_VALID[1]:g} GeV: slower muons need shell "
-            "corrections, faster ones radiate, and neither is simulated"
+            f"energy loss is ionisation after Bethe, good from {_VALID[0]:g} GeV to {_VALID[1]:g} GeV: slower muons need "
+            "shell corrections, faster ones radiate, and neither is simulated"
         )
     names = dict(zip(TABLES, _paths(out), strict=True))
     return {
