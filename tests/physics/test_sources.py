@@ -224,7 +224,7 @@ def test_beam(frame, ahead):
 
 def test_pencil_beam():
     """A beam with no widths is a gun; an axis that a file leaves out has none."""
-    made = draw(Beam(momentum=(2.0, 2.0), spot=(1.0, None)), "beamline", number=100)
+    made = draw(Beam(momentum=(2.0, 2.0), spot=(1.0, 0.0)), "beamline", number=100)
     assert (made.direction == [0.0, 0.0, 1.0]).all()
     assert (made.momentum == 2.0).all()
     assert made.position[:, 0, 0].std() > 0
