@@ -65,7 +65,8 @@ class Truth(NamedTuple):
     """What N particles really did at n elements, in the order of the detector's file. Positions in mm, momenta in GeV."""
 
     entered: Bool[Array, "N n"]
-    left: Bool[Array, "N n"]  # on the far side; not where it stopped inside
+    left: Bool[Array, "N n"]  # on the far side; not where it stopped inside, or left a slab through its side
+    stopped: Bool[Array, "N n"]  # there
     entry_position: Float[Array, "N n 3"]
     entry_momentum: Float[Array, "N n 3"]
     exit_position: Float[Array, "N n 3"]

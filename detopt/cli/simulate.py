@@ -60,6 +60,8 @@ def simulate(
     print(f"{result['events']} events in {result['seconds']:.1f} s")
     for name, file in (("truth", result["file"]), ("hits", result["hits"]), ("tracks", result["tracks"])):
         print(f"{name + ':':8}{file} ({result['rows'][name]} rows)")
+    if "expected" in result:
+        print(f"in {result['exposure_s']:g} s {result['expected']:.4g} muons are expected through what they aim at")
     if "association" in result:
         print(
             "association: {efficiency:.2%} efficient, {purity:.2%} pure, {fake_rate:.2%} fake tracks".format(

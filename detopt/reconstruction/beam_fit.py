@@ -141,4 +141,7 @@ def fit_line(
     kicks = jnp.swapaxes(track.kick * jnp.sqrt(track.scattering)[:, None, None], 1, 2)
     held = jnp.where(found, 0.0, jnp.ones(k, rows.dtype))
     change, covariance, chi2 = least_squares(rows[stops.order], kicks[stops.order], held)
+    # Hits on one side of a magnet, or planes that stand together, determine no track.
+    sure = jnp.isfinite(change).all() & jnp.isfinite(covariance).all() & (jnp.diagonal(covariance) > 0).all()
+    found = found & sure
     return BeamTrack(change, covariance, chi2, (jnp.sum(measured) - k).astype(rows.dtype), found)

@@ -146,8 +146,10 @@ def _turn(stops: Stops, z: Array, charge: Array, momentum: Array) -> Vector:
 
 
 def _meet(stops: Stops, muon: _State, charge: Array, stop: _Stop) -> _State:
-    """Fly to the plane of a stop. A muon that turns back before it is alive no more."""
+    """Fly to the plane of a stop, from whichever side; `alive` tells whether the muon gets there."""
     normal, middle = _vector(stop.axes[2]), _vector(stop.middle)
+    side = jnp.where(stops.forward * _dot(normal, muon.direction) < 0, -1.0, 1.0).astype(muon.momentum.dtype)
+    normal = (side * normal[0], side * normal[1], side * normal[2])
     distance = _dot(normal, _sum((1.0, middle), (-1.0, muon.position)))
     if not len(stops.field):
         facing = _dot(normal, muon.direction)
@@ -281,13 +283,18 @@ def fly(
         muon, spent = carry
         stop, dice = each
         ahead = stops.forward * stop.middle[2] >= origin
-        muon = _choose(ahead, _meet(stops, muon, charge, stop), muon)
+        came, muon = muon, _choose(ahead, _meet(stops, muon, charge, stop), muon)
         across = _sum((1.0, muon.position), (-1.0, _vector(stop.middle)))
         u, v = _dot(_vector(stop.axes[0]), across), _dot(_vector(stop.axes[1]), across)
         crossed = ahead & muon.alive & (jnp.abs(u) <= stop.half[0]) & (jnp.abs(v) <= stop.half[1])
         after, spent_after = _matter(stops, stop, muon, charge, crossed, spent, start, dice, physics)
-        after, spent = _choose(crossed, after, muon), _choose(crossed, spent_after, spent)
-        return (after, spent), Leg(crossed, jnp.stack([u, v]), _stacked(muon), _stacked(after))
+        spent = _choose(crossed, spent_after, spent)
+        # A plane that is missed leaves the muon where it was; one without end that it does not reach, it turned back from.
+        lost = ahead & ~muon.alive & (stop.half[0] == jnp.inf)
+        onwards = _choose(crossed, after, came._replace(alive=came.alive & ~lost))
+        return (onwards, spent), Leg(
+            crossed, jnp.stack([u, v]), _stacked(muon), _stacked(_choose(crossed, after, muon))
+        )
 
     first = _State(_vector(muon.position), _vector(muon.direction), muon.momentum, muon.alive)
     _, legs = jax.lax.scan(jax.checkpoint(onwards, prevent_cse=False), (first, _Spent(zero, zero)), in_order)

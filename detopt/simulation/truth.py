@@ -48,6 +48,7 @@ def beam_truth(listed: Stops, legs: Leg) -> Truth:
     return Truth(
         entered=legs.crossed[:, first],
         left=legs.crossed[:, last] & legs.after.alive[:, last],
+        stopped=legs.crossed[:, first] & ~legs.after.alive[:, last],
         entry_position=legs.before.position[:, first],
         entry_momentum=momentum(legs.before)[:, first],
         exit_position=legs.after.position[:, last],
@@ -72,6 +73,7 @@ def barrel_truth(stacked: Surfaces, flown: BarrelFlight, azimuth: Float[Array, "
     return Truth(
         entered=flight.crossed,
         left=flight.crossed & flight.goes_on,
+        stopped=flight.crossed & ~flight.goes_on,
         entry_position=turned(before.position),
         entry_momentum=turned(before.direction) * flight.momentum_before[..., None],
         exit_position=turned(before.position),  # thin: it leaves where it enters

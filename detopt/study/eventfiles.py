@@ -31,6 +31,7 @@ _TYPES = {
     "side": np.int8,
     "arm": np.int8,
     "hits": np.int16,
+    "stopped": np.bool_,
 }
 
 
@@ -40,6 +41,9 @@ def check_path(path: Path) -> None:
         raise _refused(path, "must end in .parquet or .root")
     if not path.parent.is_dir():
         raise _refused(path, f"the folder {path.parent} does not exist")
+    for target in _paths(path):
+        if target.is_dir():
+            raise _refused(target, "is a folder")
     if path.suffix == ".root":
         try:
             import uproot  # noqa: F401
@@ -76,9 +80,11 @@ def simulate_to_files(
     """
     out = Path(out)
     check_path(out)
+    if events is not None and (not isinstance(events, int) or events < 1):
+        raise BadInput([Fault("--events", None, None, "", f"expected a whole number from 1 on, got {events!r}")])
     notes, more = [], {}
     try:
-        simulation = Simulation(detector, source, events or 10_000, seed, physics or Physics())
+        simulation = Simulation(detector, source, 10_000 if events is None else events, seed, physics or Physics())
     except ValueError as error:
         raise BadInput([Fault("--source", None, None, "", str(error))]) from None
     if isinstance(source, Cosmic) and simulation.aim is not None:

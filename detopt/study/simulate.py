@@ -77,6 +77,8 @@ class Simulation:
         """
         self.detector, self.source, self.events, self.seed, self.physics = detector, source, events, seed, physics
         self.elements = elements_with_truth(detector)
+        if not self.elements:
+            raise ValueError(f"{detector.name} has nothing that a particle could meet")
         self.sensors = tuple(s.name for s in detector.sensors())
         self.aim = aim_of(detector, source) if isinstance(source, Cosmic) else None
         self.chunk = CHUNK
@@ -294,6 +296,7 @@ class Simulation:
             "side": rows[2],
             **{name: position[:, i] for i, name in enumerate("xyz")},
             **{f"p{name}": momentum[:, i] for i, name in enumerate("xyz")},
+            "stopped": truth.stopped[keep][rows[:2]],
             "weight": share * found["weight"][rows[0] // number],
         }
         if not self.sensors:

@@ -33,7 +33,7 @@ def arms_of(detector: Detector) -> tuple[Arm, ...]:
     arms = []
     for group in groups.values():
         first, last = group[0][0], group[-1][0]
-        bends = any(first < sum(m.z) / 2 < last for m in detector.magnets())
+        bends = any(m.B != 0 and first < sum(m.z) / 2 < last for m in detector.magnets())
         if len(group) >= 2 + bends:
             arms.append(Arm(tuple(i for _, i in group), bends, 2 + bends))
     return tuple(arms)
@@ -76,4 +76,6 @@ def aim_of(detector: Detector, source: Cosmic) -> Aim:
             )
         chosen = max(sensors, key=lambda s: s.position)
     assert chosen.span is not None
+    if any(chosen.tilt):
+        raise ValueError(f"cosmic muons aim at horizontal rectangles, and {chosen.name} is tilted: name another as aim")
     return Aim(chosen.position, chosen.centre, chosen.span)

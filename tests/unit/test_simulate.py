@@ -190,6 +190,7 @@ def test_muons_that_stop_leave_no_row(here, cli):
     truth = table("e.parquet")
     assert set(truth["element"]) == {"before", "slab"}
     assert set(truth["side"][truth["element"] == "slab"]) == {"entry"}
+    assert truth["stopped"][truth["element"] == "slab"].all()
     assert len(table("e.hits.parquet")["event"]) == 0
 
 
@@ -223,3 +224,32 @@ def test_noise_is_searched(here, cli):
     answer = cli("simulate", "noisy.yaml", "--momentum", "10 GeV")
     assert answer.code == 2
     assert "200 hits are expected on S0" in answer.err
+
+
+def test_a_tilted_panel_far_away_changes_nothing(here, cli):
+    far = "  - {name: side, type: panel, z: 0.5 m, centre: {x: 20 m}, span: 10 cm, tilt: {y: 75 deg}}\n"
+    for name, text in (("with", PORTAL + far), ("without", PORTAL)):
+        Path(f"{name}.yaml").write_text(text)
+        cli("simulate", f"{name}.yaml", "--source", "cosmic", "--events", 500, "--out", f"{name}.parquet")
+    with_it, without = table("with.parquet"), table("without.parquet")
+    assert set(with_it["element"]) == set(without["element"])
+    assert np.allclose(with_it["x"], without["x"])
+    assert not with_it["stopped"].all()
+
+
+def test_a_track_that_nothing_determines_is_none(here, cli):
+    plane = "  - {{name: S{}, type: plane, z: {} m, span: 20 cm, resolution: 50 um}}\n"
+    planes = "".join(plane.format(i, z) for i, z in enumerate((0, 0.2, 0.4, 2.6, 2.8)))
+    field = "field: {type: dipole, B: 1.2 T, z: [0.6 m, 2.4 m]}\n"
+    Path("bent.yaml").write_text(f"schema: 1\nname: bent\nframe: beamline\n{field}elements:\n{planes}")
+    # Bent out of the second arm: three hits, all before the magnet.
+    assert cli("simulate", "bent.yaml", "--momentum", "1 GeV", "--events", 100, "--out", "b.parquet").code == 0
+    assert len(table("b.tracks.parquet")["event"]) == 0
+    assert cli("simulate", "bent.yaml", "--momentum", "50 GeV", "--events", 100, "--out", "b.parquet").code == 0
+    assert np.isfinite(table("b.tracks.parquet")["q_over_p"]).all()
+    Path("magnet.yaml").write_text(
+        "schema: 1\nname: m\nframe: beamline\nelements:\n  - {name: m, type: magnet, B: 1 T, z: [0 m, 1 m]}\n"
+    )
+    answer = cli("simulate", "magnet.yaml", "--momentum", "1 GeV")
+    assert answer.code == 2
+    assert "nothing that a particle could meet" in answer.err
