@@ -9,38 +9,41 @@ from detopt.detector.sensor import Surface
 
 __all__ = ["FIELDS", "Detector", "Solenoid"]
 
+_PARTS = ("field", "trigger")  # what has a name of its own, beside the elements
+
 
 @dataclass(frozen=True, kw_only=True)
 class Detector:
     """What is built. `frame` is "barrel" (z = beam, cylinders), "beamline" (z = beam, planes) or "portal" (z up)."""
 
-    children: ClassVar[tuple[str, ...]] = ("field", "elements")  # pytree children
+    children: ClassVar[tuple[str, ...]] = ("field", "trigger", "elements")  # pytree children
 
     name: str
     frame: str
     elements: tuple[Any, ...]
     field: Any = None
+    trigger: Any = None
     source_reference: str = ""
     description: str = ""
 
     @property
     def names(self) -> set[str]:
         """What a dotted name may start with."""
-        return {e.name for e in self.elements} | {"field"}
+        return {e.name for e in self.elements} | set(_PARTS)
 
     def part(self, name: str) -> Any:
-        """An element, or the field. Raises KeyError naming what there is."""
+        """An element, the field or the trigger. Raises KeyError naming what there is."""
         for element in self.elements:
             if element.name == name:
                 return element
-        if name == "field" and self.field is not None:
-            return self.field
+        if name in _PARTS and getattr(self, name) is not None:
+            return getattr(self, name)
         raise KeyError(f"{self.name} has no element {name!r}; it has {', '.join(e.name for e in self.elements)}")
 
     def with_part(self, name: str, part: Any) -> "Detector":
-        """The detector with one element, or the field, replaced."""
-        if name == "field":
-            return replace(self, field=part)
+        """The detector with one element, the field or the trigger replaced."""
+        if name in _PARTS:
+            return replace(self, **{name: part})
         return replace(self, elements=tuple(part if e.name == name else e for e in self.elements))
 
     def surfaces(self) -> tuple[Surface, ...]:

@@ -14,7 +14,15 @@ def layout(
 ) -> list[dict]:
     """A row for each surface, slab and magnet, in mm, tesla and radian (see `detopt.report.drawing`)."""
     slabs = [e for e in elements if isinstance(e, Slab)]
-    return [*map(_surface, surfaces), *map(_slab, slabs), *map(_magnet, magnets)]
+    rows = [*map(_surface, surfaces), *map(_slab, slabs), *map(_magnet, magnets)]
+    return [{key: _plain(value) for key, value in row.items()} for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    """A number as JSON has it: an element from outside may have computed it as an array."""
+    if value is None or isinstance(value, str):
+        return value
+    return [_plain(v) for v in value] if isinstance(value, list) else float(value)
 
 
 def _surface(s: Surface) -> dict[str, Any]:

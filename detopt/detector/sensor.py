@@ -1,4 +1,4 @@
-"""What every thin element shares: where a particle meets it, its material, its readout, what drives its cost."""
+"""What every element says: where a particle meets it and what drives its cost; what thin ones share: material, readout."""
 
 import math
 from abc import ABC, abstractmethod
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from detopt.materials import Material
 from detopt.parameters import quantity
 
-__all__ = ["BINARY", "Readout", "Sensor", "SingleSensor", "Surface"]
+__all__ = ["BINARY", "Element", "Readout", "Sensor", "SingleSensor", "Surface"]
 
 SMALLEST = 1e-6  # mm: a nanometre; whoever asks for less mistook the unit
 BINARY = 1 / math.sqrt(12)  # resolution / pitch of binary readout: the spread of a uniform distribution
@@ -48,7 +48,45 @@ class Readout:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sensor:
+class Element(ABC):
+    """What a detector is made of, said in two lists: the surfaces where particles meet it, and what there is to pay for.
+
+    Both are plain arithmetic on the numbers that are declared with `quantity`: on floats, on arrays, and on numbers that
+    are being differentiated. How a score follows each field of a `Surface` is known (positions and ends by the edges that
+    they move, efficiencies by the hits that they flip, all else pathwise); so nothing else has to be said for a gradient.
+    What decides about how many surfaces there are is a whole number, and no design variable.
+    """
+
+    frames: ClassVar[tuple[str, ...]]  # of the detectors that it can stand in
+    axes: ClassVar[tuple[str, str]]  # what the two numbers of a pair are called, where there are pairs
+
+    name: str
+
+    @abstractmethod
+    def surfaces(self) -> tuple[Surface, ...]:
+        """Where particles meet it, under names that begin with its own."""
+
+    @abstractmethod
+    def readouts(self) -> tuple[Readout, ...]:
+        """What there is to pay for."""
+
+    @property
+    def measures(self) -> bool:
+        """Whether particles leave hits here."""
+        return any(s.resolution is not None for s in self.surfaces())
+
+    @property
+    def radiation_thickness(self) -> Any:
+        """x/X0 at normal incidence, of all surfaces together."""
+        return sum(s.x_over_X0 for s in self.surfaces())
+
+    def faults(self) -> list[tuple[str, str]]:
+        """What is wrong across fields, asked of floats: pairs of the field to blame and a message."""
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensor(Element, ABC):
     """What every thin element shares: its material and, where it measures, its resolution.
 
     `material` with `thickness`, or `x_over_X0`; `resolution`, or `pitch`, from which resolution = pitch x
@@ -56,8 +94,6 @@ class Sensor:
     of the two `axes`.
     """
 
-    axes: ClassVar[tuple[str, str]]
-    frames: ClassVar[tuple[str, ...]]
     aliases: ClassVar[dict[str, str]] = {}
     choices: ClassVar[tuple[tuple[str, ...], ...]] = (("x_over_X0", "material"), ("resolution", "pitch"))
     together: ClassVar[tuple[tuple[str, str], ...]] = (
@@ -68,7 +104,6 @@ class Sensor:
         ("time_window", "noise"),
     )
 
-    name: str
     x_over_X0: Any = quantity(
         "", min=0, max=1, default=None, doc="thickness in radiation lengths, at normal incidence; thin is below one"
     )

@@ -30,6 +30,7 @@ class Stops(eqx.Module):
     tilted: bool = eqx.field(static=True)  # whether a plane may be tilted
     thick: bool = eqx.field(static=True)  # whether there are bodies
     slow: bool = eqx.field(static=True)  # whether muons lose energy anywhere: where materials are known
+    bounded: tuple[bool, ...] = eqx.field(static=True)  # whether it ends at its sides
     order: Int[Array, " s"]  # along the flight
     middle: Float[Array, "s 3"]
     axes: Float[Array, "s 3 3"]  # rows: along the two sides, and the normal
@@ -85,6 +86,7 @@ def stops(detector: Detector) -> Stops:
         tilted=any(isinstance(e, Panel) for e in detector.elements),
         thick=any(isinstance(e, Slab) for e in detector.elements),
         slow=any(s.material is not None for s in listed),
+        bounded=tuple(s.span is not None for s in listed),
         # What is thin comes before a body that begins at the same place.
         order=jnp.lexsort((depth > 0, forward * z)),
         middle=jnp.stack([*(column([s.centre[i] for s in listed]) for i in (0, 1)), z], -1),

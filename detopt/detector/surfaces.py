@@ -9,6 +9,7 @@ from detopt.backend import jax, jnp, register
 from detopt.detector.detector import FIELDS, Detector
 from detopt.detector.elements import ELEMENTS
 from detopt.detector.medium import Medium, media
+from detopt.detector.trigger import Trigger
 from detopt.materials import Material
 
 __all__ = ["Surfaces", "as_arrays", "surfaces"]
@@ -43,8 +44,10 @@ class Surfaces(eqx.Module):
 
 def as_arrays(detector: Detector, dtype: Any = jnp.float64) -> Detector:
     """The detector with every number a strongly typed scalar array, so that one trace serves every value."""
-    for cls in (*ELEMENTS.values(), *FIELDS.values(), Detector, *map(type, detector.elements)):
+    for cls in (*ELEMENTS.values(), *FIELDS.values(), Trigger, Detector, *map(type, detector.elements)):
         register(cls)
+    if detector.field is not None:
+        register(type(detector.field))
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), detector)
 
 

@@ -1,1 +1,1 @@
-"""What plain autodiff gets wrong, and a check that it is right: flips, the one mechanism, and the comparison with differences."""
+"""What plain autodiff gets wrong: flips, the one mechanism, and the check that compares gradients with differences."""

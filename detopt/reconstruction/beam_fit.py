@@ -7,7 +7,7 @@ derivatives of that flight are taken by JAX, through magnets and past tilted pan
 
 from typing import NamedTuple
 
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from detopt.backend import jax, jnp
 from detopt.detector.stops import Stops
@@ -42,7 +42,13 @@ class BeamTrack(NamedTuple):
 
 
 def linear_track(
-    stops: Stops, muon: Muon, charge: Float[Array, ""], physics: Physics, first: int, bends: bool
+    stops: Stops,
+    muon: Muon,
+    charge: Float[Array, ""],
+    physics: Physics,
+    first: int | Int[Array, ""],
+    bends: bool,
+    crossed: Bool[Array, " s"] | None = None,
 ) -> LinearTrack:
     """The undisturbed flight of a muon and its derivatives.
 
@@ -53,10 +59,13 @@ def linear_track(
         physics: which effects are on; the muon is not scattered, and loses the median energy.
         first: stop at which it starts; those behind are not crossed.
         bends: whether q/p is a parameter, so k = 5, or k = 4.
+        crossed: what the track is taken to have crossed; what the undisturbed muon crosses where it is not given.
     """
     quiet = Physics(energy_loss=physics.energy_loss, straggling=False, tails=False, velocity=physics.velocity)
     count = len(stops.names)
     start = jnp.concatenate([jnp.zeros(4, muon.momentum.dtype), (charge / muon.momentum)[None]])
+
+    decided = None if crossed is None else jnp.broadcast_to(jnp.where(crossed, 1, -1)[:, None], (count, 2))
 
     def flight(change: Float[Array, " 5"]) -> tuple[tuple[Array, Array], Leg]:
         x, y, tx, ty, curvature = change + start
@@ -64,7 +73,7 @@ def linear_track(
         one = jnp.ones_like(x)
         direction = stops.forward * jnp.stack([slope_x, slope_y, one]) / jnp.sqrt(1 + slope_x**2 + slope_y**2)
         moved = Muon(muon.position + jnp.stack([x, y, 0 * x]), direction, charge / curvature, muon.alive)
-        leg = fly(stops, moved, charge, None, quiet, since=stops.middle[first, 2])
+        leg = fly(stops, moved, charge, None, quiet, since=stops.middle[first, 2], decided=decided)
         return (leg.local, _state(leg.after, charge, stops.middle[:, 2])), leg
 
     (hit, moved), leg = jax.jacfwd(flight, has_aux=True)(jnp.zeros_like(start))

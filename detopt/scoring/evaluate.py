@@ -11,6 +11,7 @@ from detopt.detector.cost import Prices, cost
 from detopt.detector.detector import Detector
 from detopt.reconstruction.expected import ExpectedTracks, expected_tracks, fewest_hits
 from detopt.reconstruction.patterns import hit_patterns
+from detopt.scoring.core import GAUSSIAN
 from detopt.scoring.score import Score
 from detopt.simulation.physics import Physics
 from detopt.simulation.source import Decay, Gun
@@ -51,9 +52,10 @@ class View:
         tracks: ExpectedTracks | None,
         rows: Mapping[Any, tuple[np.ndarray, np.ndarray]],
         head: HeadLoss | None = None,
+        means: Mapping[Any, Float[Array, " k"]] | None = None,
     ) -> None:
         self._design, self._tracks, self._rows = design, tracks, rows
-        self.head = head
+        self.head, self.means = head, means
         self.dtype = jnp.result_type(*jax.tree.leaves(design))
         self.cost = cost(design, prices)
         self.sensors = design.sensors()
@@ -64,6 +66,16 @@ class View:
         index, weight = self._rows[(term.momentum, term.theta)]
         tracks = ExpectedTracks(*(column[index] for column in self._tracks))
         return Nodes(jnp.asarray(weight, tracks.efficiency.dtype), tracks.efficiency, tracks)
+
+    def mean(self, term: Any) -> Float[Array, " k"]:
+        """The weighted means of a term's statistics over the muons of a beam line or portal."""
+        assert self.means is not None
+        return self.means[term]
+
+    def core_width(self, term: Any) -> Float[Array, ""]:
+        """Width of the core of a residual, whose statistics are its weight and its weighted square."""
+        weight, square = self.mean(term)
+        return jnp.sqrt(square / weight / GAUSSIAN)
 
     def gaps(self) -> list[Array]:
         """Distances between neighbouring layers of one kind that measure, from the inside out, in mm."""

@@ -20,6 +20,8 @@ from detopt.inference.features import Exposures, exposures
 from detopt.parameters import Space
 from detopt.reconstruction.expected import ExpectedTracks, fewest_hits
 from detopt.reconstruction.reconstruct import reconstruct
+from detopt.scoring.chunks import ChunkedEvaluator
+from detopt.scoring.core import GAUSSIAN, core_weight
 from detopt.scoring.evaluate import HeadLoss, View, score_terms
 from detopt.scoring.score import Score
 from detopt.simulation.generate import generate
@@ -30,15 +32,6 @@ from detopt.simulation.source import Decay, Gun
 from detopt.simulation.streams import stream
 
 __all__ = ["SampledEvaluator"]
-
-# A resolution is the width of the core: single hard scatters make tails whose square has hardly a mean. Residuals count
-# with a weight that falls off smoothly beyond _CORE standard deviations of the track's own error.
-_CORE = 3.0
-_Z = np.linspace(-12, 12, 24001)
-_GAUSS = np.exp(-(_Z**2) / 2) / (1 + (_Z / _CORE) ** 8)
-_GAUSSIAN = float((_GAUSS * _Z**2).sum() / _GAUSS.sum())  # of a Gaussian of width one
-CHUNK = 2048  # muons; more do not fit into the processor's cache
-FEWEST_CHUNKS = 8  # for an error
 
 
 class Sums(NamedTuple):
@@ -53,8 +46,8 @@ class Sums(NamedTuple):
     head: Float[Array, "*chunks 2"]
 
 
-class SampledEvaluator:
-    """`evaluate` of one study in `sampled` mode: call it as evaluate(design, head, key)."""
+class SampledEvaluator(ChunkedEvaluator):
+    """Scores of a barrel; see `ChunkedEvaluator`."""
 
     def __init__(
         self,
@@ -72,41 +65,22 @@ class SampledEvaluator:
         all_hits: bool = False,
     ) -> None:
         """
-        Args:
-            objectives: terms by name, see `detopt.scoring.terms`.
-            constraints: likewise.
-            prices: for the cost.
-            source: where the muons come from.
-            physics: which effects are on.
-            space: the design variables, for heads that look at them.
-            events: muons for each momentum and angle that a term asks for, rounded up to whole chunks.
+        Args (beside those of `ChunkedEvaluator`):
+            events: muons for each momentum and angle that a term asks for.
             min_hits: hits that make a track; one more than the fit needs where it is not given.
             exposure: muons that a head looks at together.
             conditioned: whether heads look at the design variables.
-            precision: dtype of the events; that of the design where it is not given.
             all_hits: every sensor that is crossed gives a hit, whatever its efficiency.
         """
-        self.objectives, self.constraints, self.prices = dict(objectives), dict(constraints), prices
-        self.source, self.physics, self.space = source, physics, space
+        super().__init__(objectives, constraints, prices, source, physics, space, events, exposure, precision)
         self.min_hits = fewest_hits(space.detector) + 1 if min_hits is None else min_hits
-        self.exposure, self.conditioned, self.precision = exposure, conditioned, precision
-        self.all_hits = all_hits
-        self.chunk = exposure * math.ceil(min(CHUNK, events / FEWEST_CHUNKS) / exposure)
-        self.chunks = max(math.ceil(events / self.chunk), FEWEST_CHUNKS)
+        self.conditioned, self.all_hits = conditioned, all_hits
         terms = (*self.objectives.values(), *self.constraints.values())
         asked = [(t.momentum, t.theta) for t in terms if hasattr(t, "momentum")]
         self._with_head = any(getattr(t, "needs_head", False) for t in terms)
         self.groups = list(dict.fromkeys([*([(None, None)] if self._with_head else []), *asked]))
 
-    @property
-    def events(self) -> int:
-        """Muons for each momentum and angle."""
-        return self.chunks * self.chunk
-
     # -- events ----------------------------------------------------------------------------------------------------------
-
-    def _cast(self, design: Detector) -> Detector:
-        return design if self.precision is None else jax.tree.map(lambda x: x.astype(self.precision), design)
 
     def _generate(self, design: Detector, key: jax.Array, group: Any, number: int) -> tuple[Particles, Array]:
         dtype = jnp.result_type(*jax.tree.leaves(design))
@@ -159,8 +133,7 @@ class SampledEvaluator:
         residual = residual.at[:, 2].divide(kappa).at[:, 4].multiply(sine2)
         counted = jnp.stack([tracks.found] * 3 + [tracks.z_found] * 2, -1)
         dtype = residual.dtype
-        # Far out the eighth power would overflow in float32, and weighs nothing.
-        weight = counted.astype(dtype) / (1 + (jnp.minimum(pull2, 1e4) / _CORE**2) ** 4)
+        weight = jnp.where(counted, core_weight(pull2), 0.0)
         loss = jnp.zeros(2, dtype)
         if self._with_head:
             # The source's own muons come first.
@@ -174,14 +147,13 @@ class SampledEvaluator:
             loss,
         )
 
-    def limits(self, design: Detector) -> Float[Array, " rows"]:
-        """The constraints of a design; none of them may be sampled."""
-        return score_terms({}, self.constraints, View(design, self.prices, None, {})).excess
-
     # -- the score ---------------------------------------------------------------------------------------------------------
 
     def _sums(self, design: Detector, head: Any, key: jax.Array) -> Sums:
         """Statistics of every chunk."""
+        if not self.groups:
+            dtype = jnp.result_type(*jax.tree.leaves(design))
+            return Sums(*(jnp.zeros((self.chunks, *s), dtype) for s in ((0,), (0,), (0, 5), (0, 5), (2,))))
         small, condition = self._cast(design), self._condition(design)
 
         # The reverse pass keeps nothing of a chunk, and computes it again.
@@ -194,7 +166,7 @@ class SampledEvaluator:
 
     def _readout(self, design: Detector, mean: Sums) -> Score:
         """The score of mean statistics: anything nonlinear happens here."""
-        variance = [mean.squares[:, i] / mean.weights[:, i] / _GAUSSIAN for i in range(5)]
+        variance = [mean.squares[:, i] / mean.weights[:, i] / GAUSSIAN for i in range(5)]
         if design.field is None:
             variance[2] = jnp.full_like(variance[2], jnp.inf)
         tracks = ExpectedTracks(
@@ -204,24 +176,3 @@ class SampledEvaluator:
         rows = {group: (np.array([i]), np.ones(1)) for i, group in enumerate(self.groups)}
         head = HeadLoss(*mean.head) if self._with_head else None
         return score_terms(self.objectives, self.constraints, View(design, self.prices, tracks, rows, head))
-
-    def __call__(self, design: Detector, head: Any, key: jax.Array) -> Score:
-        """Score a design whose numbers are arrays (see `as_arrays`) with one head, on events of one key."""
-        dtype = jnp.result_type(*jax.tree.leaves(design))
-        if self.groups:
-            sums = jax.tree.map(lambda x: x.astype(dtype), self._sums(design, head, key))
-        else:
-            sums = Sums(*(jnp.zeros((self.chunks, *s), dtype) for s in ((0,), (0,), (0, 5), (0, 5), (2,))))
-        mean = jax.tree.map(lambda x: jnp.mean(x, axis=0), sums)
-        # Delta method: what each chunk would change by itself, to first order.
-        deviation = jax.tree.map(lambda x, m: x - m[None], sums, mean)
-
-        def change(deviation: Sums) -> tuple[Array, Array]:
-            score = jax.jvp(lambda m: self._readout(design, m), (mean,), (deviation,))[1]
-            return score.values, score.excess
-
-        errors = [
-            jnp.sqrt(jnp.sum(c**2, axis=0) / (self.chunks * (self.chunks - 1))) for c in jax.vmap(change)(deviation)
-        ]
-        score = self._readout(design, mean)
-        return eqx.tree_at(lambda s: (s.errors, s.excess_errors), score, tuple(errors))

@@ -12,10 +12,20 @@ from detopt.units import format_quantity
 
 __all__ = ["CONSTRAINTS", "OBJECTIVES"]
 
-Of = Literal["d0", "z0", "pt", "phi", "theta"]
-UNITS = {"d0": "mm", "z0": "mm", "pt": "", "phi": "rad", "theta": "rad"}
-DISPLAY = {"d0": "um", "z0": "um", "pt": "%", "phi": "mrad", "theta": "mrad"}
-TITLES = {"d0": "d0", "z0": "z0", "pt": "pT (relative)", "phi": "phi", "theta": "theta"}
+Of = Literal["d0", "z0", "pt", "phi", "theta", "momentum", "position", "slope", "angle"]
+BEAM = ("momentum", "position", "slope", "angle")  # in beam lines and portals; the others in barrels
+UNITS = {
+    "d0": "mm", "z0": "mm", "pt": "", "phi": "rad", "theta": "rad",
+    "momentum": "", "position": "mm", "slope": "rad", "angle": "rad",
+}  # fmt: skip
+DISPLAY = {
+    "d0": "um", "z0": "um", "pt": "%", "phi": "mrad", "theta": "mrad",
+    "momentum": "%", "position": "um", "slope": "mrad", "angle": "mrad",
+}  # fmt: skip
+TITLES = {
+    "d0": "d0", "z0": "z0", "pt": "pT (relative)", "phi": "phi", "theta": "theta",
+    "momentum": "momentum (relative)", "position": "position", "slope": "slope", "angle": "scattering angle",
+}  # fmt: skip
 
 
 # -- objectives: `.value(view)` is a scalar ----------------------------------------------------------------------------
@@ -34,7 +44,11 @@ class _Tracks:
 
 @dataclass(frozen=True, kw_only=True)
 class Resolution(_Tracks):
-    """RMS resolution of one track parameter over the source and over the hit patterns that make a track."""
+    """RMS resolution of one track parameter over the source and over the hit patterns that make a track.
+
+    In beam lines and portals: of 1/p, relative; of the position (x and y alike) and slope at the first plane of the first
+    arm; of the change of the slopes from the first arm to the last, which is what matter between them does.
+    """
 
     of: Of
     goal: Literal["minimise"] = "minimise"
@@ -57,6 +71,8 @@ class Resolution(_Tracks):
 
     def value(self, view: Any) -> Any:
         """Root of the mean variance."""
+        if view.means is not None:
+            return view.core_width(self)
         nodes = view.nodes(self)
         weight = nodes.weight * nodes.measured(self.of)
         return ((weight * nodes.variance(self.of)).sum() / weight.sum()) ** 0.5
@@ -78,6 +94,8 @@ class Efficiency(_Tracks):
 
     def value(self, view: Any) -> Any:
         """Mean over the source."""
+        if view.means is not None:
+            return view.mean(self)[0]
         nodes = view.nodes(self)
         return (nodes.weight * nodes.efficiency).sum()
 

@@ -15,22 +15,15 @@ from jaxtyping import Array, Float, Int
 from detopt.backend import jax, jnp
 from detopt.events import Rays
 from detopt.simulation.cosmic import Cosmic
+from detopt.simulation.draws import Aim, Carrier, Numbers, Start, draw_numbers, straight
 from detopt.simulation.flux import flux
 from detopt.simulation.streams import stream
 
-__all__ = ["Aim", "draw_cosmic", "expected_number"]
+__all__ = ["cosmic_carriers", "cosmic_muons", "cosmic_numbers", "expected_number"]
 
 _MOMENTA, _COSINES, _POINTS = 512, 256, 3  # cells of the grid, and Gauss-Legendre points in each, along each axis
 # Cosine of 89.9 deg: muons that are still flatter, 2 in 100 million, come in at that angle, so that all start somewhere.
 _FLATTEST = 1e-3
-
-
-class Aim(NamedTuple):
-    """A horizontal rectangle that cosmic muons are to cross, in mm."""
-
-    z: float
-    centre: tuple[float, float]  # x and y
-    span: tuple[float, float]  # full lengths along x and y
 
 
 class _Table(NamedTuple):
@@ -47,45 +40,67 @@ def expected_number(source: Cosmic, aim: Aim) -> float:
     return _table(source).rate * source.seconds * aim.span[0] * aim.span[1] / 100  # cm2
 
 
-def draw_cosmic(source: Cosmic, key: jax.Array, number: int, start_z: float, aim: Aim, dtype: Any) -> Rays:
-    """Muons through the rectangle, from where they were at height `start_z`; see `Cosmic`."""
-    table = _table(source)
-
-    def uniform(name: str) -> Float[Array, " N"]:
-        return jax.random.uniform(stream(key, name), (number,), dtype)
-
+def cosmic_numbers(source: Cosmic, key: jax.Array, number: int, dtype: Any, evenly: bool = False) -> Numbers:
+    """The random numbers of N muons. "along" is the place on the axis of log p, from 0 to 1."""
+    names = ("momentum", "interval", "zenith", "cosine", "azimuth", "x", "y", "charge")
+    found = draw_numbers(dict.fromkeys(names, "uniform"), key, number, dtype, evenly=evenly)
+    fine, interval = found.pop("momentum"), found.pop("interval")
     if source.sampling == "flat_log":
         # One muon in each of N equal steps, so that the sum of the weights hardly fluctuates; shuffled, so that any of
         # them are as good as any others.
-        steps = jax.random.permutation(stream(key, "order"), number).astype(dtype)
-        along_p = _MOMENTA * (steps + uniform("momentum")) / number
-        row = jnp.minimum(along_p.astype(jnp.int32), _MOMENTA - 1)
-        weight = jnp.asarray(table.relative, dtype)[row]
-        weight = weight / weight.sum()
+        along = (jax.random.permutation(stream(key, "order"), number).astype(dtype) + fine) / number
     else:
-        row = _pick(jnp.asarray(table.momenta, dtype), jnp.zeros(number, jnp.int32), uniform("interval"))
-        along_p = row.astype(dtype) + uniform("momentum")
-        weight = jnp.full(number, 1 / number, dtype)
-    column = _pick(jnp.asarray(table.cosines, dtype), row, uniform("zenith"))
-    along_c = column.astype(dtype) + uniform("cosine")
+        row = _pick(jnp.asarray(_table(source).momenta, dtype), jnp.zeros(number, jnp.int32), interval)
+        along = (row.astype(dtype) + fine) / _MOMENTA
+    return {**found, "along": along}
+
+
+def cosmic_carriers(source: Cosmic) -> dict[str, Carrier]:
+    """The place on the rectangle moves a muon sideways, the place on the axis of log p makes it faster."""
+
+    def density(along: Array) -> Array:
+        inside = (along >= 0) & (along <= 1)
+        if source.sampling == "flat_log":
+            return jnp.where(inside, jnp.ones_like(along), 0.0)
+        return jnp.where(inside, jnp.asarray(_table(source).relative, along.dtype)[_row(along)], 0.0)
+
+    return {"x": straight("x", "uniform"), "y": straight("y", "uniform"), "momentum": Carrier("along", density)}
+
+
+def _row(along: Array) -> Array:
+    return jnp.clip((along * _MOMENTA).astype(jnp.int32), 0, _MOMENTA - 1)
+
+
+def cosmic_muons(source: Cosmic, numbers: Numbers, start: Start) -> Rays:
+    """Muons through the rectangle, from where they were at the height of the start; see `Cosmic`."""
+    aim = start.aim
+    if aim is None:
+        raise ValueError("cosmic muons need a rectangle to aim at")
+    table, along, number = _table(source), numbers["along"], len(numbers["along"])
+    dtype, row = along.dtype, _row(along)
+    weight = jnp.full(number, 1 / number, dtype)
+    if source.sampling == "flat_log":
+        weight = jnp.asarray(table.relative, dtype)[row] / number
+    column = _pick(jnp.asarray(table.cosines, dtype), row, numbers["zenith"])
+    along_c = column.astype(dtype) + numbers["cosine"]
 
     low, high = _logs(source)
-    momentum = jnp.clip(jnp.exp(low + along_p / _MOMENTA * (high - low)), *map(float, source.momentum))
+    momentum = jnp.clip(jnp.exp(low + along * (high - low)), *map(float, source.momentum))
     least, most = _cosines(source)
     cosine = jnp.clip(least + along_c / _COSINES * (most - least), max(least, _FLATTEST), most)
-    phi = 2 * math.pi * uniform("azimuth")
+    phi = 2 * math.pi * numbers["azimuth"]
     sine = jnp.sqrt((1 - cosine) * (1 + cosine))
     direction = jnp.stack([sine * jnp.cos(phi), sine * jnp.sin(phi), -cosine], axis=-1)
 
-    x = aim.centre[0] + aim.span[0] * (uniform("x") - 0.5)
-    y = aim.centre[1] + aim.span[1] * (uniform("y") - 0.5)
-    back = (aim.z - start_z) / cosine  # negative: against the flight
-    start = jnp.stack(
-        [x + back * direction[:, 0], y + back * direction[:, 1], jnp.full(number, start_z, dtype)], axis=-1
+    x = aim.centre[0] + aim.span[0] * (numbers["x"] - 0.5)
+    y = aim.centre[1] + aim.span[1] * (numbers["y"] - 0.5)
+    back = (aim.z - start.z) / cosine  # negative: against the flight
+    begin = jnp.stack(
+        [x + back * direction[:, 0], y + back * direction[:, 1], jnp.full(number, start.z, dtype)], axis=-1
     )
-    plus = uniform("charge") < source.charge_ratio / (1 + source.charge_ratio)
+    plus = numbers["charge"] < source.charge_ratio / (1 + source.charge_ratio)
     return Rays(
-        position=start[:, None],
+        position=begin[:, None],
         direction=direction[:, None],
         momentum=momentum[:, None],
         charge=jnp.where(plus, 1.0, -1.0).astype(dtype)[:, None],

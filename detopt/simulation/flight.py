@@ -15,7 +15,7 @@ Newton's method goes on from there.
 
 from typing import Any, NamedTuple
 
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from detopt.backend import jax, jnp
 from detopt.detector.medium import Medium
@@ -260,6 +260,7 @@ def fly(
     dice: Dice | None,
     physics: Physics,
     since: Float[Array, ""] | None = None,
+    decided: Int[Array, "s 2"] | None = None,
 ) -> Leg:
     """Follow one muon through all stops.
 
@@ -270,23 +271,30 @@ def fly(
         dice: random numbers (s, 5) for each stop; without them the muon is not scattered, and `physics` has no straggling.
         physics: which effects are on.
         since: stops are met from this z on; from the start on where it is not given.
+        decided: +1 or -1 where the muon is taken to be within, or beyond, the ends of a stop along one of its sides,
+            wherever it is; 0 where it is as it is.
 
     Returns:
         What happened at each stop, in the order of `stops`.
     """
     rows = _Stop(stops.middle, stops.axes, stops.half, stops.depth, stops.matter, stops.body, stops.medium)
-    in_order = jax.tree.map(lambda column: column[stops.order], (rows, dice))
+    in_order = jax.tree.map(lambda column: column[stops.order], (rows, dice, decided))
     origin, start = stops.forward * (muon.position[2] if since is None else since), muon.momentum
     zero = jnp.zeros_like(muon.momentum)
 
-    def onwards(carry: tuple[_State, _Spent], each: tuple[_Stop, Dice | None]) -> tuple[tuple[_State, _Spent], Leg]:
+    def onwards(
+        carry: tuple[_State, _Spent], each: tuple[_Stop, Dice | None, Array | None]
+    ) -> tuple[tuple[_State, _Spent], Leg]:
         muon, spent = carry
-        stop, dice = each
+        stop, dice, decided = each
         ahead = stops.forward * stop.middle[2] >= origin
         came, muon = muon, _choose(ahead, _meet(stops, muon, charge, stop), muon)
         across = _sum((1.0, muon.position), (-1.0, _vector(stop.middle)))
         u, v = _dot(_vector(stop.axes[0]), across), _dot(_vector(stop.axes[1]), across)
-        crossed = ahead & muon.alive & (jnp.abs(u) <= stop.half[0]) & (jnp.abs(v) <= stop.half[1])
+        within = jnp.abs(jnp.stack([u, v])) <= stop.half
+        if decided is not None:
+            within = jnp.where(decided == 0, within, decided > 0)
+        crossed = ahead & muon.alive & within.all()
         after, spent_after = _matter(stops, stop, muon, charge, crossed, spent, start, dice, physics)
         spent = _choose(crossed, spent_after, spent)
         # A plane that is missed leaves the muon where it was; one without end that it does not reach, it turned back from.

@@ -12,12 +12,21 @@ from jaxtyping import Array, Bool, Float
 
 from detopt.backend import jax, jnp
 from detopt.events import Rays
-from detopt.simulation.cosmic_rays import Aim, draw_cosmic, expected_number
+from detopt.simulation.cosmic_rays import cosmic_carriers, cosmic_muons, cosmic_numbers, expected_number
+from detopt.simulation.draws import Aim, Carrier, Kind, Numbers, Start, draw_numbers, straight
 from detopt.simulation.muon_pairs import draw_pairs
-from detopt.simulation.source import Beam, Cosmic, Gun, Resonance, Source, check_frame
-from detopt.simulation.streams import stream
+from detopt.simulation.source import Beam, Cosmic, Decay, Gun, Resonance, Source, check_frame
 
-__all__ = ["Aim", "expected_number", "fraction_through", "rays"]
+__all__ = [
+    "Aim",
+    "carriers_of",
+    "expected_number",
+    "fraction_through",
+    "from_numbers",
+    "normals_of",
+    "numbers_of",
+    "rays",
+]
 
 
 def rays(
@@ -32,7 +41,7 @@ def rays(
     """Draw N events.
 
     Args:
-        source: Gun, Beam, Cosmic or Resonance.
+        source: Gun, Beam, Cosmic, Resonance, or one with `numbers`, `draw` and `carriers` of its own.
         key: random key; each number of a particle has a stream of its own.
         number: of events N.
         frame: of the detector.
@@ -45,50 +54,116 @@ def rays(
     """
     if wrong := check_frame(source, frame):
         raise ValueError(wrong)
-    if isinstance(source, Cosmic):
-        if aim is None:
-            raise ValueError("cosmic muons need a rectangle to aim at")
-        return draw_cosmic(source, key, number, start_z, aim, dtype)
-    height = 0.0 if frame == "barrel" else start_z
+    start = Start(frame, 0.0 if frame == "barrel" else start_z, aim)
     if isinstance(source, Resonance):
-        return draw_pairs(source, key, number, frame, (0.0, 0.0, height), dtype)
-    ahead = -1 if frame == "portal" else 1  # sense of z along the flight
+        return draw_pairs(source, key, number, frame, (0.0, 0.0, start.z), dtype)
+    if isinstance(source, Decay):
+        raise ValueError("Decay is drawn by detopt.simulation.generate")
+    made = from_numbers(source, numbers_of(source, key, number, dtype), start)
+    if isinstance(source, Cosmic):  # exactly what is expected, without the last fluctuations
+        assert aim is not None
+        made = made._replace(weight=made.weight / made.weight.sum() * expected_number(source, aim))
+    return made
+
+
+def numbers_of(source: Source, key: jax.Array, number: int, dtype: Any, evenly: bool = False) -> Numbers:
+    """The random numbers of N events of single particles; see `draw_numbers`."""
+    if isinstance(source, Cosmic):
+        return cosmic_numbers(source, key, number, dtype, evenly)
+    pairs = ("position", "slope") if isinstance(source, Beam) else ()
+    return draw_numbers(_kinds(source), key, number, dtype, pairs, evenly)
+
+
+def _kinds(source: Source) -> dict[str, Kind]:
+    """How the random numbers of an event are spread."""
     if isinstance(source, Gun):
-        return _gun(source, key, number, frame, height, ahead, dtype)
+        return dict.fromkeys(("theta", "azimuth", "momentum"), "uniform")
+    return _BEAM if isinstance(source, Beam) else source.numbers()
+
+
+_BEAM: dict[str, Kind] = {"position": "normal", "slope": "normal", "spread": "truncated", "momentum": "uniform"}
+
+
+def from_numbers(source: Source, numbers: Numbers, start: Start) -> Rays:
+    """The events that random numbers make: a smooth function of the numbers that carry a particle."""
+    if isinstance(source, Cosmic):
+        return cosmic_muons(source, numbers, start)
+    ahead = -1 if start.frame == "portal" else 1  # sense of z along the flight
+    if isinstance(source, Gun):
+        return _gun(source, numbers, start, ahead)
     if isinstance(source, Beam):
-        return _beam(source, key, number, height, ahead, dtype)
-    raise ValueError(f"{type(source).__name__} is drawn by detopt.simulation.generate")
+        return _beam(source, numbers, start, ahead)
+    return source.draw(numbers, start)
 
 
-def _gun(source: Gun, key: jax.Array, number: int, frame: str, z: float, ahead: int, dtype: Any) -> Rays:
+def carriers_of(source: Source, frame: str) -> dict[str, Carrier]:
+    """What carries a particle along x, along y, or to another momentum, where a single number does.
+
+    The normal numbers of a beam carry together with those of scattering (see `detopt.simulation.edges`), and stand here
+    for the momentum alone.
+    """
+    if isinstance(source, Cosmic):
+        return cosmic_carriers(source)
+    found: dict[str, Carrier] = {}
+    if isinstance(source, (Gun, Beam)) and source.momentum[0] < source.momentum[1]:
+        found["momentum"] = straight("momentum", "uniform")
+    if isinstance(source, Beam) and source.momentum_spread:
+        found["momentum"] = straight("spread", "truncated")
+    if isinstance(source, Gun):
+        low, high = source.angles(frame)
+        if low < high:
+            found["x"] = found["y"] = _outwards(_versine(low) / _versine(high))
+    if not isinstance(source, (Gun, Beam)):
+        kinds = _kinds(source)
+        found = {way: straight(name, kinds[name]) for way, name in source.carriers().items()}
+    return found
+
+
+def normals_of(source: Source) -> tuple[str, ...]:
+    """The numbers that are normal, and so carry a particle together with those of scattering."""
+    if isinstance(source, Cosmic):
+        return ()
+    return tuple(name for name, kind in _kinds(source).items() if kind == "normal")
+
+
+def _outwards(inner: float) -> Carrier:
+    """The polar angle of a gun, on a scale r = sin(theta / 2) / sin(high / 2) on which the particle moves steadily."""
+    return Carrier(
+        "theta",
+        density=lambda r: jnp.where((r >= math.sqrt(inner)) & (r <= 1), 2 * r / (1 - inner), 0.0),
+        onto=lambda u: jnp.sqrt(inner + u * (1 - inner)),
+        back=lambda r: (r**2 - inner) / (1 - inner),
+        radial=True,
+    )
+
+
+def _gun(source: Gun, numbers: Numbers, start: Start, ahead: int) -> Rays:
     """From the axis, flat in log p, cos(theta) and azimuth."""
-
-    def uniform(name: str) -> Float[Array, " N"]:
-        return jax.random.uniform(stream(key, name), (number,), dtype)
-
-    low, high = source.angles(frame)
+    low, high = source.angles(start.frame)
     # 1 - cos(theta) keeps small angles in float32, the cosine would not.
-    less = _versine(low) + uniform("theta") * (_versine(high) - _versine(low))
-    sine, phi = jnp.sqrt(less * (2 - less)), 2 * math.pi * uniform("azimuth")
+    less = _versine(low) + numbers["theta"] * (_versine(high) - _versine(low))
+    sine, phi = jnp.sqrt(jnp.maximum(less * (2 - less), 0.0)), 2 * math.pi * numbers["azimuth"]
+    if low == high:  # the root has no slope at zero
+        sine = jnp.full_like(less, math.sin(low))
     direction = jnp.stack([sine * jnp.cos(phi), sine * jnp.sin(phi), ahead * (1 - less)], axis=-1)
-    position = jnp.broadcast_to(jnp.asarray([0.0, 0.0, z], dtype), (number, 3))
-    return _single(source.charge, position, direction, _flat_log(source.momentum, uniform("momentum")))
+    position = jnp.broadcast_to(jnp.asarray([0.0, 0.0, start.z], less.dtype), (len(less), 3))
+    return _single(source.charge, position, direction, _flat_log(source.momentum, numbers["momentum"]))
 
 
-def _beam(source: Beam, key: jax.Array, number: int, z: float, ahead: int, dtype: Any) -> Rays:
+def _beam(source: Beam, numbers: Numbers, start: Start, ahead: int) -> Rays:
     """Gaussian in position and slope, along both axes."""
+    dtype, number = numbers["spread"].dtype, len(numbers["spread"])
 
     def normal(name: str, middle: Any, sigma: Any) -> Float[Array, "N 2"]:
         mean, width = (jnp.asarray(pair, dtype) for pair in (middle, sigma))
-        return mean[None] + width[None] * jax.random.normal(stream(key, name), (number, 2), dtype)
+        return mean[None] + width[None] * numbers[name]
 
-    start, slope = normal("position", source.centre, source.spot), normal("slope", (0.0, 0.0), source.divergence)
-    position = jnp.concatenate([start, jnp.full((number, 1), z, dtype)], axis=-1)
+    begin, slope = normal("position", source.centre, source.spot), normal("slope", (0.0, 0.0), source.divergence)
+    position = jnp.concatenate([begin, jnp.full((number, 1), start.z, dtype)], axis=-1)
     direction = jnp.concatenate([slope, jnp.full((number, 1), ahead, dtype)], axis=-1)
     direction = direction / jnp.sqrt((direction**2).sum(-1, keepdims=True))
-    pull = jax.random.truncated_normal(stream(key, "spread"), -4.0, 4.0, (number,), dtype)
-    momentum = _flat_log(source.momentum, jax.random.uniform(stream(key, "momentum"), (number,), dtype))
-    return _single(source.charge, position, direction, momentum * (1 + source.momentum_spread * pull))
+    momentum = _flat_log(source.momentum, numbers["momentum"])
+    return _single(source.charge, position, direction, momentum * (1 + source.momentum_spread * numbers["spread"]))
 
 
 def _versine(theta: float) -> float:

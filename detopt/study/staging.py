@@ -1,25 +1,16 @@
-"""What `detopt simulate` reads off a beam line or portal: where particles start, what they aim at, what makes a track."""
+"""What simulations read off a beam line or portal: where particles start, what they aim at, what makes a track."""
 
 import math
-from dataclasses import dataclass
 
 from detopt.detector.detector import Detector
 from detopt.detector.elements import Magnet, Slab
-from detopt.simulation.rays import Aim
+from detopt.reconstruction.arms import Arm
+from detopt.simulation.draws import Aim
 from detopt.simulation.source import Cosmic
 
-__all__ = ["Arm", "aim_of", "arms_of", "start_of"]
+__all__ = ["aim_of", "arms_of", "start_of"]
 
 _MARGIN = 10.0  # mm between where particles start and the first element
-
-
-@dataclass(frozen=True)
-class Arm:
-    """Planes of which one track is made, in the order of the flight, as numbers into the sensors."""
-
-    sensors: tuple[int, ...]
-    bends: bool  # a magnet between them: the track has a momentum
-    min_hits: int
 
 
 def arms_of(detector: Detector) -> tuple[Arm, ...]:

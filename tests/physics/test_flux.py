@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from detopt.backend import jax, jnp
-from detopt.simulation.cosmic_rays import Aim, expected_number
 from detopt.simulation.flux import flux, guan, reyna
+from detopt.simulation.rays import Aim, expected_number
 from detopt.simulation.source import MUON_MASS, Cosmic
 
 pytestmark = pytest.mark.physics

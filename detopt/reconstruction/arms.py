@@ -1,0 +1,84 @@
+"""From the hits of one muon in a beam line or portal to its tracks: one in each arm."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from detopt.backend import jnp
+from detopt.detector.stops import Stops
+from detopt.reconstruction.beam_fit import fit_line, linear_track
+from detopt.simulation.beam_event import Sensors, Sight
+from detopt.simulation.flight import Leg, Muon
+from detopt.simulation.physics import Physics
+
+__all__ = ["Arm", "ArmTrack", "Reconstructed", "fit_arm"]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Planes of which one track is made, in the order of the flight, as numbers into the sensors."""
+
+    sensors: tuple[int, ...]
+    bends: bool  # a magnet between them: the track has a momentum
+    min_hits: int
+
+
+class ArmTrack(NamedTuple):
+    """A fitted track, with the truth beside it: x, y in mm, dx/dz, dy/dz and, in a magnet, q/p in 1/GeV (k = 4 or 5).
+
+    Both are where the muon met the first plane of the arm.
+    """
+
+    found: Bool[Array, ""]
+    z: Float[Array, ""]
+    parameters: Float[Array, " k"]
+    truth: Float[Array, " k"]
+    covariance: Float[Array, "k k"]
+    chi2: Float[Array, ""]
+    freedom: Float[Array, ""]
+
+
+class Reconstructed(NamedTuple):
+    """What an objective sees of one muon: n sensors in the order of the detector's file, and a track in each arm."""
+
+    weight: Float[Array, ""]  # of the event; means are weighted
+    momentum: Float[Array, ""]  # true, where it starts, in GeV
+    charge: Float[Array, ""]
+    seen: Bool[Array, " n"]
+    hits: Float[Array, "n 3"]  # measured, in the laboratory, in mm
+    resolution: Float[Array, "n 2"]  # along the two sides of a sensor, in mm; 0 where nothing is measured
+    tracks: tuple[ArmTrack, ...]
+    passes: Bool[Array, ""]  # tracks in all arms, and the trigger
+
+
+def fit_arm(
+    listed: Stops, leg: Leg, charge: Float[Array, ""], sensors: Sensors, sight: Sight, arm: Arm, physics: Physics
+) -> ArmTrack:
+    """Fit the hits of one muon in one arm.
+
+    Args:
+        listed: s stops.
+        leg: what the muon did.
+        charge: +1 or -1.
+        sensors: n of the stops.
+        sight: what these saw.
+        arm: which of them make the track.
+        physics: which effects are on.
+    """
+    own, at = np.array(arm.sensors), np.array([sensors.at[i] for i in arm.sensors])
+    # The planes may change places when they are free to move.
+    first = jnp.asarray(at)[jnp.argmin(listed.forward * listed.middle[at, 2])]
+    muon = Muon(*(x[first] for x in leg.before))
+    # What the muon crossed is what the track is taken to cross: an undisturbed one may pass beside an edge.
+    track = linear_track(listed, muon, charge, physics, first, arm.bends, leg.crossed)
+    weight = jnp.where(sight.seen[own][:, None], sensors.weight[own], 0.0)
+    shape = (len(listed.names), 2)
+    weights = jnp.zeros(shape, weight.dtype).at[at].set(weight)
+    deviation = jnp.zeros(shape, weight.dtype).at[at].set(sight.local[own] - track.local[at])
+    fit = fit_line(listed, track, deviation, weights, arm.min_hits)
+    slopes = muon.direction[:2] / jnp.where(muon.direction[2] == 0, 1.0, muon.direction[2])
+    truth = jnp.concatenate([muon.position[:2], slopes, (charge / muon.momentum)[None]])[: len(fit.change)]
+    found = fit.found & muon.alive
+    return ArmTrack(found, muon.position[2], truth + fit.change, truth, fit.covariance, fit.chi2, fit.freedom)

@@ -1,0 +1,331 @@
+"""`evaluate` of beam lines and portals in `sampled` mode, with gradients that count every edge, hit and cut.
+
+Pathwise: positions of hits, widths of scattering, resolutions, fields. By flips (see `detopt.gradients.flips`): muons that
+gain or lose a plane or a body at its ends, hits that an efficiency decides on, cuts of the trigger.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from detopt.backend import jax, jnp
+from detopt.detector.cost import Prices
+from detopt.detector.detector import Detector
+from detopt.gradients.flips import Flip, with_flips
+from detopt.parameters import Space
+from detopt.reconstruction.arms import Arm, ArmTrack, Reconstructed, fit_arm
+from detopt.scoring.chunks import ChunkedEvaluator
+from detopt.scoring.evaluate import View, score_terms
+from detopt.scoring.muon_statistics import needs_tracks, statistics_of
+from detopt.scoring.score import Score
+from detopt.simulation.beam_event import (
+    BeamDraws,
+    Decided,
+    Line,
+    begin,
+    draw_events,
+    fly_event,
+    line_up,
+    see,
+    undecided,
+)
+from detopt.simulation.draws import Start
+from detopt.simulation.edges import Edge, distance, edges_of, foreseen, land, onto_edge, tried
+from detopt.simulation.flight import Leg, Muon
+from detopt.simulation.physics import Physics
+from detopt.simulation.rays import carriers_of
+from detopt.simulation.source import Source
+from detopt.simulation.streams import stream
+
+__all__ = ["BeamEvaluator"]
+
+# Of the muons of a chunk, one in so many is flipped as well.
+FLIPPED = 16
+LOOKS = 4  # how often the sensors look at a flipped muon, where that is cheap
+CANDIDATES = 4  # and one in so many is looked at for it
+_SPARE = 0.4
+_UNLIKELY = 0.03  # how often what promises nothing is tried nevertheless
+_FIXED = 0.03  # how often the edges of what does not move are tried, relative to the others
+_CUTS = ("momentum", "angle")
+
+
+class BeamEvaluator(ChunkedEvaluator):
+    """See `ChunkedEvaluator`. Terms give the statistics of one muon, and are means of these over the source."""
+
+    def __init__(
+        self,
+        objectives: Mapping[str, Any],
+        constraints: Mapping[str, Any],
+        prices: Prices,
+        source: Source,
+        physics: Physics,
+        space: Space,
+        events: int,
+        start: Start,
+        arms: tuple[Arm, ...],
+        precision: Any = None,
+    ) -> None:
+        """
+        Args (beside those of `ChunkedEvaluator`):
+            start: where particles begin; it must not follow the design.
+            arms: which sensors make a track.
+        """
+        super().__init__(objectives, constraints, prices, source, physics, space, events, precision=precision)
+        self.start, self.arms = start, arms
+        self.terms = [t for t in (*self.objectives.values(), *self.constraints.values()) if not _is_about_design(t)]
+        self._fits = any(map(needs_tracks, self.terms)) or space.detector.trigger is not None
+        self.flipped, self._looks = math.ceil(self.chunk / FLIPPED), 1 if self._fits else LOOKS
+        self._look_at_design()
+
+    def _look_at_design(self) -> None:
+        """What follows the design variables: only that is flipped, or tried often."""
+        init = jnp.asarray(self.space.init, float)
+
+        def parts(u: Array) -> tuple[Array, Array, Array]:
+            line = line_up(self.space.place(u))
+            listed, start = line.stops, jax.lax.stop_gradient(line.stops)
+            # Along its own two sides and its normal, what moves; and what turns.
+            moved = jnp.sum(start.axes * (listed.middle - start.middle)[:, None], -1)
+            return (
+                jnp.concatenate([moved, listed.half, listed.axes.reshape(-1, 9)], -1),
+                line.sensors.efficiency,
+                listed.field,
+            )
+
+        line = jax.eval_shape(lambda: line_up(self.space.place(init)).stops)
+        self.names, bounded = line.names, line.bounded
+        self.sensors = tuple(s.name for s in self.space.detector.sensors())
+        share = np.zeros((len(self.names), 2))
+        self.efficiencies = np.zeros(0, np.int32)
+        if len(self.space):
+            where, efficiency, field = (np.nan_to_num(np.asarray(jac)).any(-1) for jac in jax.jacfwd(parts)(init))
+            # Along the normal or in angle, both axes see it.
+            both = where[:, 2] | where[:, 5:].any(1) | field.any()
+            moves = where[:, :2] | where[:, 3:5] | both[:, None]
+            for first, last in line.elements:  # the slices of a slab share what one plane would have
+                share[max(first, 0) : last + 1] = 1 / (last + 1 - first)
+            share *= np.where(moves, 1.0, _FIXED)
+            self.efficiencies = np.flatnonzero(efficiency).astype(np.int32)
+        self.edges = edges_of(bounded, share)
+
+    @property
+    def cuts(self) -> tuple[str, ...]:
+        """What the trigger looks at."""
+        trigger = self.space.detector.trigger
+        return tuple(name for name in _CUTS if trigger is not None and getattr(trigger, name) is not None)
+
+    # -- one muon --------------------------------------------------------------------------------------------------------
+
+    def muon(self, line: Line, draws: BeamDraws, decided: Decided) -> Reconstructed:
+        """Simulate and reconstruct one muon."""
+        return self._reconstructed(line, self._flown(line, draws, decided), draws, decided)
+
+    def _flown(self, line: Line, draws: BeamDraws, decided: Decided) -> tuple[Leg, Muon, Array, Array]:
+        """What it does, where it starts, its charge and its weight."""
+        leg, _ = fly_event(line, self.source, self.start, self.physics, draws, decided)
+        return leg, *begin(self.source, self.start, draws.numbers)
+
+    def _reconstructed(
+        self, line: Line, flown: tuple[Leg, Muon, Array, Array], draws: BeamDraws, decided: Decided
+    ) -> Reconstructed:
+        leg, muon, charge, weight = flown
+        sight = see(line, leg, draws, decided)
+        tracks: tuple[ArmTrack, ...] = ()
+        enough = [jnp.sum(sight.seen[np.array(arm.sensors)]) >= arm.min_hits for arm in self.arms]
+        passes = jnp.stack(enough).all() if enough else jnp.ones((), bool)
+        if self._fits:
+            tracks = tuple(
+                fit_arm(line.stops, leg, charge, line.sensors, sight, arm, self.physics) for arm in self.arms
+            )
+            passes = passes & jnp.stack([t.found for t in tracks]).all() if tracks else passes
+        for i, cut in enumerate(self.cuts):
+            margin = _margin(cut, line.trigger, tracks)
+            passes = passes & jnp.where(decided.passes[i] == 0, margin > 0, decided.passes[i] > 0)
+        return Reconstructed(
+            weight, muon.momentum, charge, sight.seen, sight.position, line.sensors.resolution, tracks, passes
+        )
+
+    def _statistics(self, line: Line, draws: BeamDraws, decided: Decided) -> Float[Array, " k"]:
+        """Of one muon: its weight, then that times the statistics of each term."""
+        return self._columns(self.muon(line, draws, decided))
+
+    def _columns(self, muon: Reconstructed) -> Float[Array, " k"]:
+        columns = [jnp.ones(1, muon.weight.dtype), *(statistics_of(term, muon) for term in self.terms)]
+        return muon.weight * jnp.concatenate(columns)
+
+    def _often(self, line: Line, draws: BeamDraws, decided: Decided, key: jax.Array) -> Float[Array, " k"]:
+        """The same flight, seen by the sensors several times: where no track is fitted that costs little."""
+        flown, dtype = self._flown(line, draws, decided), draws.errors.dtype
+
+        def once(key: jax.Array) -> Array:
+            first, second = jax.random.split(key)
+            again = draws._replace(
+                errors=jax.random.normal(first, draws.errors.shape, dtype),
+                chance=jax.random.uniform(second, draws.chance.shape, dtype),
+            )
+            return self._columns(self._reconstructed(line, flown, again, decided))
+
+        return jnp.mean(jax.vmap(once)(jax.random.split(key, self._looks)), axis=0)
+
+    # -- a chunk ---------------------------------------------------------------------------------------------------------
+
+    def _draws(self, key: jax.Array, count: int, dtype: Any) -> BeamDraws:
+        return draw_events(self.source, self.names, self.sensors, self.physics, key, count, dtype)
+
+    def _chunk(self, design: Detector, key: jax.Array) -> Float[Array, " k"]:
+        line = line_up(design)
+        draws, decided = self._draws(key, self.chunk, line.stops.middle.dtype), undecided(line)
+        return jnp.mean(jax.vmap(lambda d: self._statistics(line, d, decided))(draws), axis=0)
+
+    def _flips(self, design: Detector, key: jax.Array) -> tuple[Flip, ...]:
+        moving = line_up(design)
+        fixed = jax.lax.stop_gradient(moving)
+        found = []
+        if len(self.edges.stop):
+            found.append(self._edge_flips(moving, fixed, stream(key, "edges")))
+        if len(self.efficiencies):
+            found.append(self._hit_flips(moving, fixed, stream(key, "hits")))
+        found += [self._cut_flips(moving, fixed, i, stream(key, cut)) for i, cut in enumerate(self.cuts)]
+        return tuple(found)
+
+    def _edge_flips(self, moving: Line, fixed: Line, key: jax.Array) -> Flip:
+        """Muons on the edges of planes and bodies."""
+        count, dtype = self.flipped, moving.stops.middle.dtype
+        drawn = self._draws(key, self.chunk // CANDIDATES, dtype)
+        event, edge, chance = tried(self._worth(fixed, drawn), stream(key, "which"), count)
+        draws = jax.tree.map(lambda x: x[event], drawn)
+        edges = Edge(*(jnp.asarray(x)[edge] for x in self.edges[:2]), jnp.asarray(self.edges.side, dtype)[edge])
+        rest = (self.source, self.start, self.physics)
+
+        def one(edge: Edge, draws: BeamDraws, key: jax.Array) -> tuple[Array, Array, Array, Array]:
+            landing = jax.lax.stop_gradient(onto_edge(fixed, *rest, edge, draws))
+            nothing = undecided(fixed)
+
+            def taken(sign: int) -> Array:
+                decided = nothing._replace(within=nothing.within.at[edge.stop, edge.axis].set(sign))
+                return self._often(fixed, landing.draws, decided, key)
+
+            return taken(1), taken(-1), landing.weight, distance(moving, *rest, edge, landing.draws)
+
+        looks = jax.random.split(stream(key, "looks"), count)
+        on, off, weight, handle = jax.vmap(one)(edges, draws, looks)
+        return Flip(on, off, weight / chance / count, handle)
+
+    def _worth(self, line: Line, draws: BeamDraws) -> Float[Array, "N E"]:
+        """How much each event promises on each edge: tracks in all arms, by a glance at where it flew."""
+        dtype = line.stops.middle.dtype
+
+        def one(draws: BeamDraws) -> Array:
+            leg, _ = fly_event(line, self.source, self.start, self.physics, draws)
+            crossed = foreseen(line, self.source, self.start, self.edges, leg)
+            promise = jnp.ones(len(self.edges.stop))
+            for arm in self.arms:
+                at = np.array([line.sensors.at[i] for i in arm.sensors])
+                spare = jnp.sum(crossed[:, at], axis=1) - arm.min_hits
+                # Most is lost with a hit where none is to spare.
+                own = jnp.asarray(np.isin(self.edges.stop, at))
+                promise = promise * jnp.where(spare < 0, 0.0, jnp.where(own & (spare > 0), _SPARE, 1.0))
+            return jnp.maximum(promise, _UNLIKELY).astype(dtype) * jnp.asarray(self.edges.probability, dtype)
+
+        return jax.lax.stop_gradient(jax.vmap(one)(draws))
+
+    def _hit_flips(self, moving: Line, fixed: Line, key: jax.Array) -> Flip:
+        """Hits that are there or not."""
+        count, number = self.flipped, len(self.efficiencies)
+        draws = self._draws(key, count, moving.stops.middle.dtype)
+        sensor = jnp.asarray(self.efficiencies)[_spread(np.full(number, 1 / number), stream(key, "which"), count)]
+
+        def one(sensor: Array, draws: BeamDraws, key: jax.Array) -> tuple[Array, Array]:
+            nothing = undecided(fixed)
+            on, off = (
+                self._often(fixed, draws, nothing._replace(fires=nothing.fires.at[sensor].set(sign)), key)
+                for sign in (1, -1)
+            )
+            return on, off
+
+        on, off = jax.vmap(one)(sensor, draws, jax.random.split(stream(key, "looks"), count))
+        handle = moving.sensors.efficiency[sensor]
+        return Flip(on, off, jnp.full(count, number / count, handle.dtype), handle)
+
+    def _cut_flips(self, moving: Line, fixed: Line, cut: int, key: jax.Array) -> Flip:
+        """Muons that just pass a cut of the trigger: their momentum carries them there."""
+        count = self.flipped
+        draws = self._draws(key, count, moving.stops.middle.dtype)
+        carrier = carriers_of(self.source, self.start.frame)["momentum"]
+
+        def margin(line: Line, draws: BeamDraws) -> Array:
+            return _margin(self.cuts[cut], line.trigger, self.muon(line, draws, undecided(line)).tracks)
+
+        def one(draws: BeamDraws) -> tuple[Array, Array, Array, Array]:
+            def along(s: Array) -> BeamDraws:
+                return draws._replace(numbers={**draws.numbers, carrier.name: carrier.back(s)})
+
+            begin = carrier.onto(draws.numbers[carrier.name])
+            landing = jax.lax.stop_gradient(land(lambda d: margin(fixed, d), along, begin, carrier.density, 1e-3))
+            nothing = undecided(fixed)
+            on, off = (
+                self._statistics(fixed, landing.draws, nothing._replace(passes=nothing.passes.at[cut].set(sign)))
+                for sign in (1, -1)
+            )
+            return on, off, landing.weight, margin(moving, landing.draws)
+
+        on, off, weight, handle = jax.vmap(one)(draws)
+        return Flip(on, off, weight / count, jnp.where(weight > 0, handle, 0.0))
+
+    # -- the score ---------------------------------------------------------------------------------------------------------
+
+    def _sums(self, design: Detector, head: Any, key: jax.Array) -> Float[Array, "chunks k"]:
+        small = self._cast(design)
+        chunk = with_flips(self._chunk, self._flips)
+
+        def step(_: None, key: jax.Array) -> tuple[None, Array]:
+            return None, chunk(small, key)
+
+        return jax.lax.scan(step, None, jax.random.split(key, self.chunks))[1]
+
+    def _readout(self, design: Detector, mean: Float[Array, " k"]) -> Score:
+        means, first = {}, 1
+        for term in self.terms:
+            size = self._size(term)
+            means[term] = mean[first : first + size] / mean[0]
+            first += size
+        view = View(design, self.prices, None, {}, means=means)
+        return score_terms(self.objectives, self.constraints, view)
+
+    def _size(self, term: Any) -> int:
+        """Number of statistics of a term."""
+        design = self.space.detector
+
+        def of_one(key: jax.Array) -> Array:
+            line = line_up(design)
+            draws = jax.tree.map(lambda x: x[0], self._draws(key, 1, line.stops.middle.dtype))
+            return statistics_of(term, self.muon(line, draws, undecided(line)))
+
+        return jax.eval_shape(of_one, jax.random.key(0)).shape[0]
+
+
+def _is_about_design(term: Any) -> bool:
+    """Whether a term needs no muons."""
+    return not hasattr(term, "statistics") and not hasattr(term, "momentum")
+
+
+def _margin(cut: str, trigger: Any, tracks: tuple[ArmTrack, ...]) -> Float[Array, ""]:
+    """How far a muon passes a cut, as the logarithm of a ratio."""
+    tiny = 1e-12
+    if cut == "momentum":
+        curved = next(t for t in tracks if len(t.parameters) == 5)
+        return -jnp.log(jnp.abs(jnp.where(curved.found, curved.parameters[4], 1.0)) + tiny) - jnp.log(trigger.momentum)
+    first, last = tracks[0], tracks[-1]
+    both = first.found & last.found
+    kink = jnp.where(both, last.parameters[2:4] - first.parameters[2:4], 1.0)
+    return 0.5 * jnp.log(jnp.sum(kink**2) + tiny) - jnp.log(trigger.angle)
+
+
+def _spread(probability: np.ndarray, key: jax.Array, count: int) -> Array:
+    """Which of some choices each of N events takes: systematic sampling, so that all are taken as often as they should."""
+    ends = np.cumsum(probability)
+    at = (jnp.arange(count) + jax.random.uniform(key, ())) / count
+    return jnp.minimum(jnp.searchsorted(jnp.asarray(ends), at), len(ends) - 1).astype(jnp.int32)
