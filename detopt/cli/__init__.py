@@ -140,11 +140,12 @@ def _print_study(study: Any, report: dict[str, Any]) -> None:
     from detopt.units import format_quantity
 
     rows = []
+    ways = {entry["name"]: entry["estimator"] for entry in report.get("variables", ())}
     for v in study.space.variables:
         unit = v.display_unit or v.unit
         bounds = f"{format_quantity(v.lower, unit)} .. {format_quantity(v.upper, unit)}"
         tied = ", ".join(v.names[1:])
-        rows.append([v.name, format_quantity(v.init, unit), bounds, "log" if v.log else "linear", "pathwise", tied])
+        rows.append([v.name, format_quantity(v.init, unit), bounds, "log" if v.log else "linear", ways.get(v.name, ""), tied])
     if rows:
         table("design variables", ["name", "initial", "bounds", "scale", "gradient", "same for"], rows)
     if "score" in report:

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
-from detopt.detector.elements import Panel, Slab
+from detopt.detector.elements import Slab
 from detopt.detector.medium import Medium, media
 from detopt.detector.sensor import Surface
 from detopt.materials import Material, material
@@ -83,7 +83,7 @@ def stops(detector: Detector) -> Stops:
         forward=forward,
         names=tuple(s.name for s in listed),
         elements=tuple(ranges),
-        tilted=any(isinstance(e, Panel) for e in detector.elements),
+        tilted=any(not isinstance(t, float) or t != 0 for s in listed for t in s.tilt),
         thick=any(isinstance(e, Slab) for e in detector.elements),
         slow=any(s.material is not None for s in listed),
         bounded=tuple(s.span is not None for s in listed),

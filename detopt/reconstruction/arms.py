@@ -1,28 +1,19 @@
 """From the hits of one muon in a beam line or portal to its tracks: one in each arm."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from detopt.backend import jnp
+from detopt.detector.arms import Arm
 from detopt.detector.stops import Stops
 from detopt.reconstruction.beam_fit import fit_line, linear_track
 from detopt.simulation.beam_event import Sensors, Sight
 from detopt.simulation.flight import Leg, Muon
 from detopt.simulation.physics import Physics
 
-__all__ = ["Arm", "ArmTrack", "Reconstructed", "fit_arm"]
-
-
-@dataclass(frozen=True)
-class Arm:
-    """Planes of which one track is made, in the order of the flight, as numbers into the sensors."""
-
-    sensors: tuple[int, ...]
-    bends: bool  # a magnet between them: the track has a momentum
-    min_hits: int
+__all__ = ["ArmTrack", "Reconstructed", "fit_arm"]
 
 
 class ArmTrack(NamedTuple):

@@ -6,18 +6,21 @@ gain or lose a plane or a body at its ends, hits that an efficiency decides on, 
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from detopt.backend import jax, jnp
+from detopt.detector.arms import Arm
 from detopt.detector.cost import Prices
 from detopt.detector.detector import Detector
 from detopt.gradients.flips import Flip, with_flips
 from detopt.parameters import Space
-from detopt.reconstruction.arms import Arm, ArmTrack, Reconstructed, fit_arm
+from detopt.reconstruction.arms import ArmTrack, Reconstructed, fit_arm
 from detopt.scoring.chunks import ChunkedEvaluator
+from detopt.scoring.dependence import dependence
 from detopt.scoring.evaluate import View, score_terms
 from detopt.scoring.muon_statistics import needs_tracks, statistics_of
 from detopt.scoring.score import Score
@@ -36,8 +39,8 @@ from detopt.simulation.draws import Start
 from detopt.simulation.edges import Edge, distance, edges_of, foreseen, land, onto_edge, tried
 from detopt.simulation.flight import Leg, Muon
 from detopt.simulation.physics import Physics
-from detopt.simulation.rays import carriers_of
-from detopt.simulation.source import Source
+from detopt.simulation.rays import carriers_of, normals_of
+from detopt.simulation.source import Beam, Gun, Source
 from detopt.simulation.streams import stream
 
 __all__ = ["BeamEvaluator"]
@@ -82,34 +85,54 @@ class BeamEvaluator(ChunkedEvaluator):
 
     def _look_at_design(self) -> None:
         """What follows the design variables: only that is flipped, or tried often."""
-        init = jnp.asarray(self.space.init, float)
-
-        def parts(u: Array) -> tuple[Array, Array, Array]:
-            line = line_up(self.space.place(u))
-            listed, start = line.stops, jax.lax.stop_gradient(line.stops)
-            # Along its own two sides and its normal, what moves; and what turns.
-            moved = jnp.sum(start.axes * (listed.middle - start.middle)[:, None], -1)
-            return (
-                jnp.concatenate([moved, listed.half, listed.axes.reshape(-1, 9)], -1),
-                line.sensors.efficiency,
-                listed.field,
-            )
-
-        line = jax.eval_shape(lambda: line_up(self.space.place(init)).stops)
-        self.names, bounded = line.names, line.bounded
-        self.sensors = tuple(s.name for s in self.space.detector.sensors())
+        line = jax.eval_shape(lambda: line_up(self.space.detector).stops)
+        self.names, self.sensors = line.names, tuple(s.name for s in self.space.detector.sensors())
         share = np.zeros((len(self.names), 2))
-        self.efficiencies = np.zeros(0, np.int32)
-        if len(self.space):
-            where, efficiency, field = (np.nan_to_num(np.asarray(jac)).any(-1) for jac in jax.jacfwd(parts)(init))
-            # Along the normal or in angle, both axes see it.
-            both = where[:, 2] | where[:, 5:].any(1) | field.any()
-            moves = where[:, :2] | where[:, 3:5] | both[:, None]
+        self.follows = dependence(self.space) if len(self.space) else None
+        self.efficiencies = np.zeros(0, np.int32)  # of sensors whose efficiency is free
+        if self.follows is not None:
             for first, last in line.elements:  # the slices of a slab share what one plane would have
                 share[max(first, 0) : last + 1] = 1 / (last + 1 - first)
-            share *= np.where(moves, 1.0, _FIXED)
-            self.efficiencies = np.flatnonzero(efficiency).astype(np.int32)
-        self.edges = edges_of(bounded, share)
+            share *= np.where(self.follows.edges.any(-1), 1.0, _FIXED)
+            self.efficiencies = np.flatnonzero(self.follows.efficiency.any(-1)).astype(np.int32)
+        self.edges = edges_of(line.bounded, share)
+
+    def estimators(self) -> dict[str, str]:
+        """How the gradient to each variable comes about."""
+        follows, found = self.follows, {}
+        for i, variable in enumerate(self.space.variables if follows is not None else ()):
+            ways = {
+                "pathwise": follows.paths[i],
+                "edges": len(self.edges.stop) and (follows.paths[i] or follows.ends[..., i].any()),
+                "hits": follows.efficiency[:, i].any(),
+                "cuts": self.cuts and (follows.paths[i] or variable.name.startswith("trigger.")),
+            }
+            found[variable.name] = " + ".join(way for way, goes in ways.items() if goes) or "pathwise"
+        return found
+
+    @property
+    def spreads(self) -> bool:
+        """Whether the muons of the source start in different ways."""
+        if isinstance(self.source, Gun):
+            low, high = self.source.angles(self.start.frame)
+            return bool(low < high)
+        return not isinstance(self.source, Beam) or any((*self.source.spot, *self.source.divergence))
+
+    def lost(self, design: Detector, key: jax.Array, count: int) -> Float[Array, ""]:
+        """Fraction of the muons that stop on the way, or turn back in a field."""
+        line = line_up(self._cast(design))
+        draws = self._draws(key, count, line.stops.middle.dtype)
+        legs, _ = jax.vmap(lambda d: fly_event(line, self.source, self.start, self.physics, d))(draws)
+        return jnp.mean((legs.crossed & ~legs.after.alive).any(-1))
+
+    def quiet(self, design: Detector) -> Bool[Array, " s"]:
+        """Which stops a muon crosses that starts in the middle of the source and is not scattered."""
+        line = line_up(self._cast(design))
+        still = jax.tree.map(lambda x: x[0], self._draws(jax.random.key(0), 1, line.stops.middle.dtype))
+        numbers = {n: jnp.zeros_like(x) if n in normals_of(self.source) else x for n, x in still.numbers.items()}
+        straight = replace(self.physics, tails=False, straggling=False)
+        zero = still._replace(numbers=numbers, dice=jax.tree.map(jnp.zeros_like, still.dice))
+        return fly_event(line, self.source, self.start, straight, zero)[0].crossed
 
     @property
     def cuts(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from detopt.backend import jax, jnp
+from detopt.simulation.start import Aim, Start
 from detopt.simulation.streams import stream
 
 __all__ = ["DENSITIES", "Aim", "Carrier", "Kind", "Numbers", "Start", "draw_numbers", "straight"]
@@ -21,22 +22,6 @@ Numbers = dict[str, Array]  # N events: (N,), or (N, 2) of both axes
 
 _CUT = 4.0
 _ALL_BUT = math.erf(_CUT / math.sqrt(2))
-
-
-class Aim(NamedTuple):
-    """A horizontal rectangle that cosmic muons are to cross, in mm."""
-
-    z: float
-    centre: tuple[float, float]  # x and y
-    span: tuple[float, float]  # full lengths along x and y
-
-
-class Start(NamedTuple):
-    """Where particles begin: in front of a beam line, above a portal. None of it may follow the design."""
-
-    frame: str
-    z: float  # mm
-    aim: Aim | None = None
 
 
 def _normal(s: Array) -> Array:

@@ -6,7 +6,7 @@ divergence and those of scattering, the direction in which the muon moves most. 
 normal numbers are normal.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np

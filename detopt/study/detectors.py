@@ -9,10 +9,12 @@ from typing import Any, Literal
 from detopt.detector.detector import FIELDS, Detector
 from detopt.detector.elements import ELEMENTS, BarrelStack, Slab
 from detopt.detector.magnets import Dipole
+from detopt.detector.trigger import Trigger
 from detopt.materials import Material
 from detopt.parameters import Variable, declaration, quantities
 from detopt.study.document import Document, Place
-from detopt.study.schema import Free, read_choice, read_file
+from detopt.study.plugins import is_from_outside, made, part_faults
+from detopt.study.schema import Free, read, read_choice, read_file
 from detopt.study.user_materials import read_materials
 
 __all__ = ["make_variable", "open_detector", "read_detector"]
@@ -28,6 +30,7 @@ class _DetectorFile:
     frame: Literal["barrel", "beamline", "portal"]
     elements: Any
     field: Any = None
+    trigger: Any = None
     materials: Any = None
     source_reference: str = ""
     description: str = ""
@@ -53,13 +56,23 @@ def read_detector(document: Document, place: Place = ()) -> tuple[Detector | Non
     if data.get("field") is not None:
         at = (*place, "field")
         chosen = read_choice(FIELDS, data["field"], document, at, "field", free=True)
-        field = _build(chosen, "field", frees)
+        field = _build(chosen, "field", frees, document, at)
         frames = () if chosen is None else getattr(chosen[0], "frames", ())
         if frames and frame in ("barrel", "beamline", "portal") and frame not in frames:
             word, right = data["field"]["type"], " or ".join(frames)
             document.fault((*at, "type"), f"field: a {word} goes with frame: {right}, not {frame}")
         if isinstance(field, Dipole):
             _check_geometry(field, document, at)
+
+    trigger = None
+    if data.get("trigger") is not None:
+        at = (*place, "trigger")
+        fields = read(Trigger, data["trigger"], document, at, skip=(), free=True)
+        trigger = _build((Trigger, fields), "trigger", frees, document, at)
+        if frame == "barrel":
+            document.fault(at, "trigger goes with frame: beamline or portal, not barrel")
+        if trigger is not None and trigger.momentum is None and trigger.angle is None:
+            document.fault(at, "trigger needs a momentum or an angle to cut at")
 
     elements = []
     if "elements" in data:  # reported as missing otherwise
@@ -71,6 +84,7 @@ def read_detector(document: Document, place: Place = ()) -> tuple[Detector | Non
         frame=top["frame"],
         elements=tuple(elements),
         field=field,
+        trigger=trigger,
         source_reference=top["source_reference"],
         description=top["description"],
     )
@@ -114,9 +128,10 @@ def _read_elements(
             continue
         name = entry.get("name")
         if isinstance(name, str):
-            if not _NAME.fullmatch(name) or name == "field":
+            if not _NAME.fullmatch(name) or name in ("field", "trigger"):
                 document.fault(
-                    (*at, "name"), f"name {name!r} must be a word of letters, digits, _ and -, and not 'field'"
+                    (*at, "name"),
+                    f"name {name!r} must be a word of letters, digits, _ and -, and not 'field' or 'trigger'",
                 )
             if name in seen:
                 document.fault((*at, "name"), f"name {name!r} is taken by element {seen[name] + 1} already")
@@ -124,24 +139,28 @@ def _read_elements(
         if chosen is None:
             continue
         _check_element(chosen[0], entry, frame, document, at)
-        element = _build(chosen, name, frees)
+        element = _build(chosen, name, frees, document, at)
         if element is not None:
             _check_geometry(element, document, at)
+            if is_from_outside(type(element)) and frame in element.frames:
+                for message in part_faults(element, frame):
+                    document.fault((*at, "type"), message)
             elements.append(element)
     surfaces = [] if document.faults else [s.name for e in elements for s in e.surfaces()]
     for i, element in enumerate(elements if surfaces else ()):
-        if isinstance(element, BarrelStack):
-            taken = {n for n in surfaces if surfaces.count(n) > 1} & {s.name for s in element.surfaces()}
-            if taken:
-                document.fault(
-                    (*place, i), f"the layers of this stack are called {', '.join(sorted(taken))} like others"
-                )
+        own = [s.name for s in element.surfaces()]
+        taken = {n for n in surfaces if surfaces.count(n) > 1} & set(own)
+        if taken and own != [element.name]:
+            what = "layers of this stack" if isinstance(element, BarrelStack) else f"surfaces of {element.name}"
+            document.fault((*place, i), f"the {what} are called {', '.join(sorted(taken))} like others")
     if not document.faults:
         _check_bodies(elements, document, place)
     return elements
 
 
-def _build(chosen: tuple[type, dict[str, Any] | None] | None, name: Any, frees: list) -> Any:
+def _build(
+    chosen: tuple[type, dict[str, Any] | None] | None, name: Any, frees: list, document: Document, place: Place
+) -> Any:
     """The element with initial values; its free numbers are added to `frees`."""
     if chosen is None or chosen[1] is None:
         return None
@@ -162,7 +181,7 @@ def _build(chosen: tuple[type, dict[str, Any] | None] | None, name: Any, frees: 
                     if isinstance(v, Free):
                         frees.append((f"{name}.{field}.{axis}", v))
             values[field] = tuple(v.init if isinstance(v, Free) else v for v in value)
-    return cls(**values)
+    return made(cls, values, document.fault, place)
 
 
 def _check_element(cls: Any, entry: dict[str, Any], frame: Any, document: Document, place: Place) -> None:

@@ -9,6 +9,7 @@ from detopt.backend import jax, jnp
 from detopt.detector.surfaces import as_arrays
 from detopt.inference.networks import make_network
 from detopt.study.edges import check_bounds, check_ranges, check_sampled_bounds
+from detopt.study.estimators import estimators
 from detopt.study.evaluate import array_space, make_evaluator, make_sampler, score_as_dict
 from detopt.study.studies import Study
 
@@ -73,8 +74,9 @@ def _sampled(study: Study) -> dict[str, Any]:
 
 
 def _variables(study: Study) -> list[dict[str, Any]]:
+    ways = estimators(study)
     return [
-        {"name": v.name, "initial": v.init, "lower": v.lower, "upper": v.upper, "unit": v.unit, "estimator": "pathwise"}
+        {"name": v.name, "initial": v.init, "lower": v.lower, "upper": v.upper, "unit": v.unit, "estimator": ways[v.name]}
         for v in study.space.variables
     ]
 

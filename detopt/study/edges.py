@@ -11,6 +11,7 @@ from detopt.backend import jax
 from detopt.detector.surfaces import as_arrays
 from detopt.parameters import Space
 from detopt.reconstruction.expected import crossed_surfaces
+from detopt.scoring.beam_sampled import BeamEvaluator
 from detopt.scoring.sampled import SampledEvaluator
 from detopt.study.faults import BadInput, Fault
 from detopt.study.studies import Study
@@ -96,11 +97,14 @@ def check_bounds(study: Study, space: Space, particles: Float[np.ndarray, "N 2"]
         raise BadInput(faults)
 
 
-def check_sampled_bounds(study: Study, space: Space, sampler: SampledEvaluator) -> None:
+def check_sampled_bounds(study: Study, space: Space, sampler: SampledEvaluator | BeamEvaluator) -> None:
     """Refuse bounds within which a sampled track gains or loses a layer: such an edge has no pathwise gradient.
 
     Looked for with the same muons in many designs, so it finds edges that more than one muon in a thousand meets.
     """
+    if isinstance(sampler, BeamEvaluator):
+        check_beam_bounds(study, space, sampler)
+        return
     key = jax.random.key(0)
 
     @jax.jit
@@ -123,6 +127,43 @@ def check_sampled_bounds(study: Study, space: Space, sampler: SampledEvaluator) 
                 "narrow these bounds or the source's angles, or make the layer longer"
             )
             faults.append(Fault(str(study.path), *study.document.position(("variables", own[0])), "variables", message))
+    if faults:
+        raise BadInput(faults)
+
+
+def check_beam_bounds(study: Study, space: Space, sampler: BeamEvaluator) -> None:
+    """Refuse what no estimator of a gradient can do in a beam line or portal. Raises BadInput.
+
+    Pencils that an edge meets all at once; muons that stop, or turn back, where the design decides which.
+    """
+    random, n = np.random.default_rng(0), len(space)
+    start = np.array(space.init)[None]
+    ends = np.concatenate([np.where(np.eye(n, dtype=bool), e, start) for e in (0.0, 1.0)])
+    designs = np.concatenate([start, ends, random.uniform(size=(_DESIGNS, n))])
+    faults = []
+
+    def note(place: tuple[str, ...], message: str) -> None:
+        faults.append(Fault(str(study.path), *study.document.position(place), ".".join(place), message))
+
+    if not sampler.spreads:
+        crossed = np.asarray(jax.jit(jax.vmap(lambda u: sampler.quiet(space.place(u))))(designs))
+        for i in np.flatnonzero((crossed != crossed[:1]).any(0)):
+            note(
+                ("source",),
+                f"all muons of this source start alike, and {sampler.names[i]} is hit in some designs within the bounds and "
+                "missed in others: the score jumps there, and has no gradient. Give the beam a spot or a divergence, or the "
+                "gun a range of angles",
+            )
+    assert sampler.follows is not None
+    decide = [name for name, does in zip(space.names, sampler.follows.decides_loss, strict=True) if does]
+    if decide:
+        share = float(jax.jit(lambda u: sampler.lost(space.place(u), jax.random.key(0), 16 * _MUONS))(start[0]))
+        if share > 0:
+            note(
+                ("variables", decide[0]),
+                f"{100 * share:.2g} % of the muons stop, or turn back in the field, and {', '.join(decide)} decide which. "
+                "Where a muon just stops, no draw carries it across: fix these numbers, or raise the source's momentum",
+            )
     if faults:
         raise BadInput(faults)
 

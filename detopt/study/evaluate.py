@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 
 from detopt.backend import jax, jnp
+from detopt.detector.arms import arms_of
+from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
 from detopt.parameters import Space
+from detopt.scoring.beam_sampled import BeamEvaluator
 from detopt.scoring.evaluate import Evaluator
 from detopt.scoring.sampled import SampledEvaluator
 from detopt.scoring.score import Score
 from detopt.search.problem import FEASIBLE
 from detopt.study.faults import BadInput, Fault
+from detopt.study.staging import fixed_start
 from detopt.study.studies import Study
 
 __all__ = ["array_space", "evaluate_study", "make_evaluator", "make_sampler", "score_as_dict"]
@@ -22,10 +26,7 @@ __all__ = ["array_space", "evaluate_study", "make_evaluator", "make_sampler", "s
 
 def make_evaluator(study: Study) -> Evaluator:
     """The study's `evaluate(design, head, key)` in expected mode. Raises BadInput where it cannot be computed."""
-    lowest = study.detector
-    for variable in study.space.variables:
-        if ".efficiency" in variable.name:
-            lowest = replace(study.space, detector=lowest, variables=(variable,)).at({variable.name: variable.lower})
+    lowest = _least_efficient(study)
     try:
         return Evaluator(
             study.objectives, study.constraints, study.prices, study.source, study.physics, lowest, study.min_hits
@@ -34,8 +35,31 @@ def make_evaluator(study: Study) -> Evaluator:
         raise BadInput([Fault(str(study.path), None, None, "", str(error))]) from None
 
 
-def make_sampler(study: Study, events: int) -> SampledEvaluator:
+def _least_efficient(study: Study) -> Detector:
+    """The design of fewest hits within the bounds, whichever numbers the efficiencies follow; each is moved on its own."""
+    lowest = study.detector
+    for v in study.space.variables:
+        space = replace(study.space, detector=lowest, variables=(v,))
+        designs = [lowest, *(space.at({v.name: v.value(i / 4)}) for i in range(5))]
+        lowest = min(designs, key=lambda d: sum(float(s.efficiency) for s in d.surfaces()))
+    return lowest
+
+
+def make_sampler(study: Study, events: int) -> SampledEvaluator | BeamEvaluator:
     """The study's `evaluate(design, head, key)` in sampled mode, with float32 events."""
+    if study.detector.frame != "barrel":
+        return BeamEvaluator(
+            study.objectives,
+            study.constraints,
+            study.prices,
+            study.source,
+            study.physics,
+            array_space(study),
+            events,
+            start=fixed_start(study),
+            arms=arms_of(study.detector, study.min_hits),
+            precision=jnp.float32,
+        )
     return SampledEvaluator(
         study.objectives,
         study.constraints,

@@ -1,11 +1,12 @@
 """What is wrong with an input: file, line, column, place and reason, collected until all of them can be shown."""
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BadInput", "Fault"]
+__all__ = ["BadInput", "Fault", "near"]
 
 
 @dataclass(frozen=True)
@@ -45,3 +46,10 @@ class BadInput(Exception):
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(sorted(set(faults), key=lambda f: (f.file, f.line or 0, f.column or 0, f.message)))
         super().__init__("\n".join(str(f) for f in self.faults))
+
+
+def near(word: Any, known: Any) -> str:
+    """ ", did you mean …?" where a known word is close, else nothing."""
+    lowered = {str(k).lower(): k for k in known}
+    found = difflib.get_close_matches(str(word).lower(), lowered, n=1, cutoff=0.6)
+    return f", did you mean {lowered[found[0]]!r}?" if found else ""

@@ -9,6 +9,7 @@ from detopt.study.detectors import read_detector
 from detopt.study.document import Document
 from detopt.study.faults import BadInput, Fault
 from detopt.study.library import find, is_file
+from detopt.study.plugins import PluginError, is_plugin, what_is
 from detopt.study.studies import load_study, read_source, read_term
 
 __all__ = ["kind_of", "load_file", "locate"]
@@ -16,8 +17,11 @@ __all__ = ["kind_of", "load_file", "locate"]
 _LIBRARIES = {"detector": "detectors", "objective": "objectives", "study": "studies", "source": "sources"}
 
 
-def kind_of(data: Any) -> str | None:
-    """ "detector", "study", "objective" or "source"; None where the keys do not tell."""
+def kind_of(data: Any, folder: Path = Path()) -> str | None:
+    """ "detector", "study", "objective" or "source"; None where the keys do not tell.
+
+    A class from outside tells by what it is; `folder` is where the YAML lies. Raises PluginError where it cannot be had.
+    """
     if not isinstance(data, dict):
         return None
     if "elements" in data or "frame" in data:
@@ -29,6 +33,9 @@ def kind_of(data: Any) -> str | None:
         return "objective"
     if word in SOURCES or "particle" in data:
         return "source"
+    if is_plugin(word):
+        assert word is not None
+        return what_is(word, folder)
     return None
 
 
@@ -45,7 +52,7 @@ def load_file(path: Path) -> Any:
     """See `detopt.load`."""
     path = locate(path)
     document = Document(path)
-    kind = kind_of(document.data)
+    kind = _kind(document)
     loaded: Any = None
     if kind == "study":
         return load_study(path)
@@ -62,10 +69,18 @@ def load_file(path: Path) -> Any:
     return loaded
 
 
+def _kind(document: Document) -> str | None:
+    try:
+        return kind_of(document.data, document.path.parent)
+    except PluginError as error:
+        document.fault(("type",), str(error))
+        raise BadInput(document.faults) from None
+
+
 def load_kind(path: Path, kind: str) -> Any:
     """Load a file that has to be of one kind. Raises BadInput."""
     path = locate(path)
-    seen = kind_of(Document(path).data)
+    seen = _kind(Document(path))
     if seen not in (kind, None):
         raise BadInput(
             [Fault(str(path), 1, 1, "", f"is {'an' if seen == 'objective' else 'a'} {seen}; a {kind} is needed")]

@@ -10,6 +10,8 @@ from detopt.detector.cost import Prices, cost
 from detopt.detector.detector import Detector
 from detopt.parameters import quantities
 from detopt.scoring.terms import Budget, Cost, Coverage, MaterialFloor, MinimumGap
+from detopt.study.beams import check_beams
+from detopt.study.corners import extreme
 from detopt.study.sampling import check_sampling
 from detopt.study.schema import near
 
@@ -22,9 +24,6 @@ __all__ = ["check_meaning"]
 def check_meaning(study: "Study", fault: Callable[..., None], notes: list[str]) -> None:
     """Rules across sections, and limits that no design within the bounds can meet. Floats only, no JAX."""
     detector = study.detector
-    if detector.frame != "barrel":
-        fault(("detector",), f"scores need frame: barrel in this version; {detector.name} is {detector.frame}")
-        return
     sensors = detector.sensors()
     if noisy := [s.name for s in sensors if s.noise > 0]:
         fault(
@@ -32,6 +31,18 @@ def check_meaning(study: "Study", fault: Callable[..., None], notes: list[str]) 
             f"{', '.join(noisy)} have noise hits: scores put hits to tracks perfectly in this version (`detopt simulate` "
             "searches for them); leave noise out of the detector of a study",
         )
+    if detector.frame == "barrel":
+        _check_barrel(study, fault, notes)
+    else:
+        check_beams(study, fault)
+    if study.space.variables:  # a single design is only scored
+        _check_limits(study, fault)
+    _check_prices(study, fault)
+
+
+def _check_barrel(study: "Study", fault: Callable[..., None], notes: list[str]) -> None:
+    detector = study.detector
+    sensors = detector.sensors()
     needed = 2 if detector.field is None else 3
     track = study.min_hits or needed + 1
     if len(sensors) < track and any(hasattr(t, "momentum") for t in study.objectives.values()):
@@ -44,8 +55,10 @@ def check_meaning(study: "Study", fault: Callable[..., None], notes: list[str]) 
         notes.append("audit: expected scores are exact, so no events are spent on an audit")
     check_sampling(study, fault, notes)
     _check_terms(study, fault, notes)
-    if study.space.variables:  # a single design is only scored
-        _check_limits(study, fault)
+
+
+def _check_prices(study: "Study", fault: Callable[..., None]) -> None:
+    detector = study.detector
     if not any(_is_cost(t) for t in (*study.objectives.values(), *study.constraints.values())):
         return
     if all(getattr(study.prices, item) is None for item in quantities(Prices)):
@@ -116,27 +129,18 @@ def _check_terms(study: "Study", fault: Callable[..., None], notes: list[str]) -
         notes.append("variables: nothing is free; the study can be evaluated, not optimised")
 
 
-def _corner(study: "Study", better: Callable[[Detector], float]) -> Detector:
-    """The corner of the box where `better` is smallest, each variable on its own (right for monotonic functions)."""
-    values = {v.name: v.init for v in study.space.variables}
-    for v in study.space.variables:
-        corners = [{**values, v.name: end} for end in (v.lower, v.upper)]
-        values = min(corners, key=lambda corner: better(study.space.at(corner)))
-    return study.space.at(values)
-
-
 def _least_thickness(study: "Study", name: str) -> float:
     def thickness(design: Detector) -> float:
         return design.part(name).radiation_thickness
 
-    return thickness(_corner(study, thickness))
+    return extreme(study, thickness)
 
 
 def _least_width(study: "Study", name: str) -> float:
     def width(design: Detector) -> float:
         return design.part(name).outer_radius - design.part(name).inner_radius
 
-    return width(_corner(study, width))
+    return extreme(study, width)
 
 
 def _check_budget(study: "Study", fault: Callable[..., None]) -> None:
@@ -145,7 +149,7 @@ def _check_budget(study: "Study", fault: Callable[..., None]) -> None:
 
     for name, term in study.constraints.items():
         if isinstance(term, Budget):
-            least = total(_corner(study, total))
+            least = extreme(study, total)
             if least > term.max:
                 fault(
                     ("constraints", name, "max"),
@@ -170,7 +174,7 @@ def _check_floor(study: "Study", name: str, term: MaterialFloor, element: str, f
         part = design.part(element)
         return term.floor(part) - part.radiation_thickness
 
-    if excess(_corner(study, excess)) > 0:
+    if extreme(study, excess) > 0:
         fault(("constraints", name), f"{element} lies below the material floor within all of its bounds")
 
 

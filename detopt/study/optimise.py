@@ -31,7 +31,7 @@ from detopt.study.placement import grid_start, radius_groups
 from detopt.study.resolution import resolution_table
 from detopt.study.studies import Study
 from detopt.study.tidy import tidier
-from detopt.study.write import detector_with, inline_detector, resolved_study
+from detopt.study.write import PluginFiles, detector_with, inline_detector, resolved_study
 
 __all__ = ["Infeasible", "Progress", "Search", "describe", "make_problem", "manifest", "optimise_study", "write_inputs"]
 
@@ -110,7 +110,7 @@ def optimise_study(
 
     values = {n: float(v) for n, v in study.space.values(best.tolist()).items()}
     header = (f"Optimised by detopt {__version__}: study {study.name}, seed {study.seed}.",)
-    run.write_text("detector.yaml", detector_with(detector_text, study.space, values, header))
+    run.write_text("detector.yaml", detector_with(detector_text, study.space, values, header, run.folder))
     # The answer is what the file says: it is read back and scored.
     final_detector, _ = open_detector(run.folder / "detector.yaml")
     final = score(as_arrays(final_detector), None, key)
@@ -293,13 +293,17 @@ def _commit() -> str | None:
 
 
 def write_inputs(run: Run, study: Study) -> str:
-    """study.yaml with everything in it; returns the text of the detector."""
-    study_text = study.path.read_text(encoding="utf-8-sig")
-    if study.detector_path is None:
-        detector_text = inline_detector(study_text)
-    else:
-        detector_text = study.detector_path.read_text(encoding="utf-8-sig")
-    included = {place: path.read_text(encoding="utf-8-sig") for place, path in study.included.items()}
+    """study.yaml with everything in it, and the files of its plug-ins; returns the text of the detector."""
+    plugins = PluginFiles()
+
+    def read(path: Path) -> str:
+        return plugins.beside(path.read_text(encoding="utf-8-sig"), path.parent)
+
+    study_text = read(study.path)
+    detector_text = inline_detector(study_text) if study.detector_path is None else read(study.detector_path)
+    included = {place: read(path) for place, path in study.included.items()}
+    for name, text in plugins.texts.items():
+        run.write_text(name, text)
     run.write_text("study.yaml", resolved_study(study_text, detector_text, included))
     return detector_text
 
@@ -328,7 +332,9 @@ def _variables(study: Study, designs: dict[str, Detector]) -> list[dict[str, Any
 
 
 def _curves(study: Study, detector: Detector) -> list[dict[str, Any]]:
-    """Resolution against momentum at the source's central angle."""
+    """Resolution against momentum at the source's central angle; nothing where there is no barrel."""
+    if detector.frame != "barrel":
+        return []
     low, high = study.source.theta
     theta = math.acos((math.cos(low) + math.cos(high)) / 2) if low != high else low
     return resolution_table(detector, CURVE_MOMENTA.tolist(), theta, study.physics)

@@ -78,7 +78,7 @@ def optimise_sampled(
     def written(u: np.ndarray, name: str, what: str) -> Detector:
         found = {n: float(v) for n, v in study.space.values(u.tolist()).items()}
         header = (f"{what} by detopt {__version__}: study {study.name}, seed {study.seed}.",)
-        run.write_text(name, detector_with(detector_text, study.space, found, header))
+        run.write_text(name, detector_with(detector_text, study.space, found, header, run.folder))
         return open_detector(run.folder / name)[0]
 
     designs, audits = {"initial": study.detector}, {"initial": initial}

@@ -29,7 +29,8 @@ def radius_groups(space: Space) -> list[list[int]]:
     """Variables that are radii of barrel layers with the same bounds: their layers may stand in any order."""
     groups: dict[tuple[float, float], list[int]] = {}
     for i, v in enumerate(space.variables):
-        if v.name.endswith(".radius") and len(v.names) == 1 and space.detector.part(v.name.split(".")[0]).measures:
+        part = space.detector.part(v.name.split(".")[0])
+        if v.name.endswith(".radius") and len(v.names) == 1 and isinstance(part, BarrelLayer) and part.measures:
             groups.setdefault((v.lower, v.upper), []).append(i)
     return [group for group in groups.values() if len(group) > 1]
 

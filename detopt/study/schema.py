@@ -5,7 +5,6 @@ A model checks one mapping of a YAML document. Numbers come back in base units; 
 """
 
 import dataclasses
-import difflib
 import functools
 import re
 import typing
@@ -20,6 +19,8 @@ from detopt.materials import MATERIALS, Material
 from detopt.parameters import Quantity, Whole, quantities
 from detopt.scoring.terms import UNITS
 from detopt.study.document import Document, Place
+from detopt.study.faults import near
+from detopt.study.plugins import PluginError, is_plugin, load_class
 from detopt.units import UnitError, parse_quantity, split_quantity
 
 __all__ = [
@@ -197,23 +198,20 @@ _DENSITIES = (1e-6, 30.0)  # g/cm3
 _PLAIN = {Any: lambda value: value, str: _text, int: _integer, bool: _boolean, tuple[str, ...]: _names}
 
 
-def near(word: Any, known: Any) -> str:
-    """ ", did you mean …?" where a known word is close, else nothing."""
-    lowered = {str(k).lower(): k for k in known}
-    found = difflib.get_close_matches(str(word).lower(), lowered, n=1, cutoff=0.6)
-    return f", did you mean {lowered[found[0]]!r}?" if found else ""
-
-
 # -- models ------------------------------------------------------------------------------------------------------------
 
 
 @functools.cache
 def model(cls: type) -> type[BaseModel]:
-    """The pydantic model of a declared dataclass."""
-    hints, declared = typing.get_type_hints(cls), quantities(cls)
+    """The pydantic model of a declared dataclass. Raises PluginError for a field whose values YAML cannot give."""
+    try:
+        hints, declared = typing.get_type_hints(cls), quantities(cls)
+    except NameError as error:
+        raise PluginError(f"{cls.__name__}: the type of a field cannot be found: {error}") from None
     fields: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
-        required = field.default is dataclasses.MISSING
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        required = default is dataclasses.MISSING
         check: Any
         if field.name in declared:
             check = functools.partial(
@@ -226,12 +224,19 @@ def model(cls: type) -> type[BaseModel]:
             check = functools.partial(_one_of, options=typing.get_args(hints[field.name]))
         elif "whole" in field.metadata:
             check = functools.partial(_integer, declared=field.metadata["whole"])
-        elif field.name == "material":
+        elif hints[field.name] in (Material, Material | None):
             check = _material
-            fields["density"] = (Annotated[Any, BeforeValidator(read_density)], None)
-        else:
+            if field.name == "material":
+                fields["density"] = (Annotated[Any, BeforeValidator(read_density)], None)
+        elif hints[field.name] in _PLAIN:
             check = _PLAIN[hints[field.name]]
-        fields[field.name] = (Annotated[Any, BeforeValidator(check)], ... if required else field.default)
+        else:
+            raise PluginError(
+                f"{cls.__name__}: field {field.name} is {hints[field.name]!r}, which YAML cannot give: declare a number "
+                "with quantity(…), a count with whole(…); the rest is str, bool, Material, tuple[str, ...] or Literal[…] "
+                "(what is the same for all of a class has no type, or is a ClassVar)"
+            )
+        fields[field.name] = (Annotated[Any, BeforeValidator(check)], ... if required else default)
     return create_model(cls.__name__, __config__=ConfigDict(extra="forbid", frozen=True), **fields)
 
 
@@ -314,17 +319,30 @@ def read_choice(
     free: bool = False,
     materials: Mapping[str, Material] = MATERIALS,
 ) -> tuple[type, dict[str, Any] | None] | None:
-    """Check a mapping whose `type` says which class it is; (class, fields or None), or None where the type is wrong."""
+    """Check a mapping whose `type` says which class it is: a word of `kinds`, or a class from outside.
+
+    Returns:
+        The class and its fields (None where anything is wrong with them), or None where the type is wrong.
+    """
     if not isinstance(data, dict):
         document.fault(place, f"expected a mapping, got {_kind(data)}")
         return None
     word = data.get("type")
-    if not isinstance(word, str) or word not in kinds:
-        if word is None:
-            document.fault(place, f"type is missing: {' | '.join(kinds)}")
-        else:
-            document.fault(
-                (*place, "type"), f"unknown {what} type {word!r}{near(word, kinds)}; known: {', '.join(kinds)}"
-            )
+    if word is None:
+        document.fault(place, f"type is missing: {' | '.join(kinds)}")
         return None
-    return kinds[word], read(kinds[word], data, document, place, free=free, materials=materials)
+    if is_plugin(word):
+        try:
+            cls = load_class(word, document.path.parent, what)
+            model(cls)
+        except PluginError as error:
+            document.fault((*place, "type"), str(error))
+            return None
+    elif isinstance(word, str) and word in kinds:
+        cls = kinds[word]
+    else:
+        outside = "" if what == "search" else ", or ./file.py:Class"
+        known = f"{near(word, kinds)}; known: {', '.join(kinds)}{outside}"
+        document.fault((*place, "type"), f"unknown {what} type {word!r}{known}")
+        return None
+    return cls, read(cls, data, document, place, free=free, materials=materials)

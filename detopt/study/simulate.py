@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import Array
 
 from detopt.backend import jax, jnp
+from detopt.detector.arms import Arm, arms_of
 from detopt.detector.detector import Detector
 from detopt.detector.stops import stops
 from detopt.detector.surfaces import Surfaces, as_arrays, surfaces
 from detopt.events import Deviation, Particles
-from detopt.reconstruction.arms import Arm
 from detopt.reconstruction.association import Association, Quality, associate, chosen_hits, quality
 from detopt.reconstruction.beam_fit import LINE, LinearTrack, fit_line, linear_track
 from detopt.reconstruction.expected import fewest_hits
@@ -39,7 +39,7 @@ from detopt.simulation.source import Cosmic, Decay, Source
 from detopt.simulation.streams import stream
 from detopt.simulation.transport import deviations, outward_order
 from detopt.simulation.truth import barrel_truth, beam_flight, beam_truth, elements_with_truth
-from detopt.study.staging import aim_of, arms_of, start_of
+from detopt.study.staging import aim_of, start_of
 
 __all__ = ["Simulation", "Tables"]
 

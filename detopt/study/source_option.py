@@ -9,6 +9,7 @@ from detopt.simulation.source import SOURCES, Cosmic, Source, check_frame
 from detopt.study.faults import BadInput, Fault
 from detopt.study.files import load_kind, locate
 from detopt.study.library import is_file
+from detopt.study.plugins import PluginError, is_plugin, load_class
 from detopt.study.schema import near
 from detopt.units import UnitError, parse_quantity
 
@@ -19,7 +20,7 @@ def source_from(text: str, frame: str, momentum: str | None = None, exposure: st
     """Read a source.
 
     Args:
-        text: a source's file, or gun | beam | cosmic | resonance | decay.
+        text: a source's file, gun | beam | cosmic | resonance | decay, or a class: ./file.py:Class.
         frame: of the detector it is for.
         momentum: instead of the source's: "3 GeV", or "1 GeV, 10 GeV" for a range.
         exposure: of cosmic muons, instead of the source's: "60 s".
@@ -44,6 +45,8 @@ def source_from(text: str, frame: str, momentum: str | None = None, exposure: st
             option = " (--momentum)" if needed == ["momentum"] else ": write them in a file"
             raise _refused("--source", f"{word} needs {' and '.join(needed)}{option}")
         source: Source = cls(**given)
+    elif is_plugin(text):
+        source = _from_outside(text, given)
     else:
         path = locate(Path(text))
         if not is_file(path):
@@ -57,6 +60,20 @@ def source_from(text: str, frame: str, momentum: str | None = None, exposure: st
     if faults:
         raise BadInput([Fault("--source", None, None, "", message) for message in faults])
     return source
+
+
+def _from_outside(text: str, given: dict[str, Any]) -> Source:
+    """A class, as ./file.py:Class, whose numbers have defaults."""
+    try:
+        cls = load_class(text, Path(), "source")
+    except PluginError as error:
+        raise _refused("--source", str(error)) from None
+    _check_known(cls, given, cls.__name__)
+    needed = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING and f.name not in given]
+    if needed:
+        raise _refused("--source", f"{cls.__name__} needs {' and '.join(needed)}: write them in a file")
+    made: Source = cls(**given)
+    return made
 
 
 def _check_known(cls: type, given: dict[str, Any], word: str) -> None:

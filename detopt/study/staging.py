@@ -1,33 +1,20 @@
-"""What simulations read off a beam line or portal: where particles start, what they aim at, what makes a track."""
+"""What simulations read off a beam line or portal: where particles start, and what they aim at. No JAX."""
 
 import math
+from typing import TYPE_CHECKING
 
 from detopt.detector.detector import Detector
 from detopt.detector.elements import Magnet, Slab
-from detopt.reconstruction.arms import Arm
-from detopt.simulation.draws import Aim
 from detopt.simulation.source import Cosmic
+from detopt.simulation.start import Aim, Start
+from detopt.study.corners import extreme
 
-__all__ = ["aim_of", "arms_of", "start_of"]
+if TYPE_CHECKING:
+    from detopt.study.studies import Study
+
+__all__ = ["aim_of", "fixed_start", "start_of"]
 
 _MARGIN = 10.0  # mm between where particles start and the first element
-
-
-def arms_of(detector: Detector) -> tuple[Arm, ...]:
-    """One track through all of a beam line; in a portal, one above and one below each body."""
-    forward = -1 if detector.frame == "portal" else 1
-    sensors = [(forward * s.position, i) for i, s in enumerate(detector.sensors())]
-    bodies = [forward * sum(e.z) / 2 for e in detector.elements if isinstance(e, Slab) and detector.frame == "portal"]
-    groups: dict[int, list[tuple[float, int]]] = {}
-    for z, i in sorted(sensors):
-        groups.setdefault(sum(b < z for b in bodies), []).append((z, i))
-    arms = []
-    for group in groups.values():
-        first, last = group[0][0], group[-1][0]
-        bends = any(m.B != 0 and first < sum(m.z) / 2 < last for m in detector.magnets())
-        if len(group) >= 2 + bends:
-            arms.append(Arm(tuple(i for _, i in group), bends, 2 + bends))
-    return tuple(arms)
 
 
 def start_of(detector: Detector) -> float:
@@ -70,3 +57,27 @@ def aim_of(detector: Detector, source: Cosmic) -> Aim:
     if any(chosen.tilt):
         raise ValueError(f"cosmic muons aim at horizontal rectangles, and {chosen.name} is tilted: name another as aim")
     return Aim(chosen.position, chosen.centre, chosen.span)
+
+
+def fixed_start(study: "Study") -> Start:
+    """Where the particles of a study start, the same for all designs within its bounds: before, or above, all of them.
+
+    Cosmic muons aim at the smallest rectangle that holds those of all designs, where the highest of these stands.
+    """
+    frame, source = study.detector.frame, study.source
+    forward = -1 if frame == "portal" else 1
+    z = forward * extreme(study, lambda d: forward * start_of(d))
+    if not isinstance(source, Cosmic):
+        return Start(frame, z)
+
+    def end(axis: int, sign: int) -> float:
+        def reach(d: Detector) -> float:
+            aim = aim_of(d, source)
+            return -sign * aim.centre[axis] - aim.span[axis] / 2
+
+        return -sign * extreme(study, reach)
+
+    ends = [(end(axis, -1), end(axis, 1)) for axis in (0, 1)]
+    (left, right), (near, far) = ends
+    top = -extreme(study, lambda d: -aim_of(d, source).z)
+    return Start(frame, z, Aim(top, ((left + right) / 2, (near + far) / 2), (right - left, far - near)))

@@ -18,6 +18,7 @@ from detopt.study.document import Document, Place
 from detopt.study.faults import BadInput
 from detopt.study.library import find
 from detopt.study.meaning import check_meaning
+from detopt.study.plugins import is_from_outside, made
 from detopt.study.schema import read, read_choice, read_file
 from detopt.study.settings import SEARCHES, Audit, GradientSearch, Tracking
 from detopt.study.variables import VariablesReader
@@ -112,7 +113,7 @@ def load_study(path: Path, detector: Path | None = None) -> Study:
 def read_source(data: Any, document: Document, place: Place) -> Source | None:
     """A source; None where anything is wrong. At the top of a file it may carry schema and name as well."""
     source = _read_kind(SOURCES, data, document, place, "source")
-    for name, message in () if source is None else source.faults():
+    for name, message in () if source is None or is_from_outside(type(source)) else source.faults():
         document.fault((*place, name), message)
     return source
 
@@ -129,7 +130,7 @@ def _read_kind(kinds: dict[str, type], data: Any, document: Document, place: Pla
     if not place and isinstance(data, dict):
         data = {k: v for k, v in data.items() if k not in ("schema", "name", "description")}
     chosen = read_choice(kinds, data, document, place, what)
-    return None if chosen is None or chosen[1] is None else chosen[0](**chosen[1])
+    return None if chosen is None or chosen[1] is None else made(chosen[0], chosen[1], document.fault, place)
 
 
 class _Reader:
@@ -158,6 +159,8 @@ class _Reader:
             self.fault(("seed",), f"seed must be 0 to 2^63 - 1, got {top['seed']}")
         detector_path, detector, variables = self._detector(data.get("detector"))
         source = self._source(data["source"]) if "source" in data else None  # reported as missing
+        if detector is not None and detector.frame == "barrel" and isinstance(source, Gun):
+            source = replace(source, theta=source.angles("barrel"))
         terms = self._terms(data.get("objectives"), "objectives", OBJECTIVES)
         limits = self._terms(data.get("constraints"), "constraints", CONSTRAINTS)
         prices = self._plain(Prices, data.get("cost"), "cost")
@@ -234,7 +237,7 @@ class _Reader:
     def _source(self, data: Any) -> Any:
         content = self._content(data, ("source",), "source")
         source = None if content is None else read_source(*content)
-        return replace(source, theta=source.angles("barrel")) if isinstance(source, Gun) else source
+        return source
 
     def _head(self, data: Any) -> tuple[bool, TrackHead | SetHead | None]:
         """Whether it could be read, and the head."""

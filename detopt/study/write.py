@@ -12,9 +12,10 @@ from detopt.detector.detector import Detector
 from detopt.parameters import Quantity, Space, Variable, quantities
 from detopt.study.detectors import read_detector
 from detopt.study.document import Document, Place
+from detopt.study.plugins import files_in
 from detopt.units import format_quantity, parse_quantity, split_quantity
 
-__all__ = ["detector_with", "inline_detector", "resolved_study"]
+__all__ = ["PluginFiles", "detector_with", "inline_detector", "resolved_study"]
 
 DIGITS = 7  # of the numbers written: 0.1 nm in a millimetre, and short enough to read
 
@@ -33,7 +34,9 @@ def _dump(data: Any) -> str:
     return buffer.getvalue()
 
 
-def detector_with(text: str, space: Space, values: dict[str, float], header: Iterable[str] = ()) -> str:
+def detector_with(
+    text: str, space: Space, values: dict[str, float], header: Iterable[str] = (), folder: Path = Path()
+) -> str:
     """A detector's YAML with the numbers of a design; everything else stays as it was written.
 
     Args:
@@ -41,8 +44,9 @@ def detector_with(text: str, space: Space, values: dict[str, float], header: Ite
         space: the study's variables; its detector may differ from the file's in what the study fixes.
         values: physical value (base units) of each variable.
         header: lines of comment to put on top.
+        folder: where it will lie: its plug-ins are looked for there.
     """
-    written, _ = read_detector(Document(Path("detector.yaml"), text))
+    written, _ = read_detector(Document(folder / "detector.yaml", text))
     assert written is not None  # it was read before
     design = space.at(values)
     moved = {name: variable for variable in space.variables for name in variable.names}
@@ -69,10 +73,12 @@ def _unshared(data: Any, seen: set[int]) -> Any:
 
 
 def _parts(data: Any, old: Detector, new: Detector) -> Iterable[tuple[Any, Any, Any]]:
-    """YAML mapping, element as written, element as designed; the field as well."""
+    """YAML mapping, element as written, element as designed; the field and the trigger as well."""
     yield from zip(data["elements"], old.elements, new.elements, strict=True)
     if new.field is not None:
         yield data["field"], old.field, new.field
+    if new.trigger is not None:
+        yield data["trigger"], old.trigger, new.trigger
 
 
 def _set(holder: Any, part: Any, field: str, declared: Quantity, moved: dict[str, Variable]) -> None:
@@ -119,6 +125,28 @@ def _text(number: float, declared: Quantity, variable: Variable | None, instead_
     if variable is None or variable.lower <= parse_quantity(rounded, declared.unit) <= variable.upper:
         return rounded
     return format_quantity(number, unit, digits=17)
+
+
+class PluginFiles:
+    """Files of plug-ins that lie beside the YAML of a run folder, each under a name of its own."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}  # by name
+
+    def beside(self, text: str, folder: Path) -> str:
+        """The YAML of a file in `folder`, with the plug-ins that it names as they will lie beside it."""
+        data = _yaml().load(text)
+        named = list(files_in(data, folder))
+        for holder, file in named:
+            holder["type"] = f"./{self._name(file)}:{holder['type'].partition(':')[2]}"
+        return _dump(data) if named else text
+
+    def _name(self, file: Path) -> str:
+        content, number, name = file.read_text(encoding="utf-8-sig"), 1, file.name
+        while self.texts.setdefault(name, content) != content:
+            number += 1
+            name = f"{file.stem}_{number}{file.suffix}"
+        return name
 
 
 def resolved_study(study_text: str, detector_text: str, included: dict[Place, str]) -> str:

@@ -35,6 +35,7 @@ MAY_IMPORT = {room: {*ORDER[: i + 1], *ANYWHERE} for i, room in enumerate(ORDER)
 MAY_IMPORT["units"] = MAY_IMPORT["materials"] = {"units", "materials"}
 MAY_IMPORT["study"] |= {"runs", "report"}
 MAY_IMPORT["cli"] |= {"runs", "report"}
+MAY_IMPORT["testing"] = {*ORDER, *ANYWHERE} - {"cli"}
 MAY_IMPORT["runs"] = {"runs"}
 MAY_IMPORT["report"] = {"report", "runs", "units"}
 MAY_IMPORT["backend"] = {"backend"}
@@ -163,6 +164,7 @@ def test_declarations_need_no_jax():
             "variables",
             "studies",
             "library",
+            "plugins",
             "templates",
         )
     }
