@@ -11,6 +11,7 @@ import typer
 
 from detopt import __version__
 from detopt.cli.elements import element_rows
+from detopt.cli.gradients import gradients
 from detopt.cli.materials import materials
 from detopt.cli.progress import progress_bar
 from detopt.cli.simulate import simulate
@@ -145,7 +146,8 @@ def _print_study(study: Any, report: dict[str, Any]) -> None:
         unit = v.display_unit or v.unit
         bounds = f"{format_quantity(v.lower, unit)} .. {format_quantity(v.upper, unit)}"
         tied = ", ".join(v.names[1:])
-        rows.append([v.name, format_quantity(v.init, unit), bounds, "log" if v.log else "linear", ways.get(v.name, ""), tied])
+        scale = "log" if v.log else "linear"
+        rows.append([v.name, format_quantity(v.init, unit), bounds, scale, ways.get(v.name, ""), tied])
     if rows:
         table("design variables", ["name", "initial", "bounds", "scale", "gradient", "same for"], rows)
     if "score" in report:
@@ -231,6 +233,7 @@ def resolution(
     table(loaded.name, ["p / GeV", "theta / deg", "sigma(pT)/pT / %", "sigma(d0) / um", "sigma(z0) / um"], cells)
 
 
+app.command(epilog="Example: detopt gradients studies/its2_upgrade.yaml --out gradients.png")(gradients)
 app.command(epilog="Example: detopt materials silicon")(materials)
 app.command(epilog='Example: detopt simulate detectors/its2_like.yaml --momentum "1 GeV" --events 100000')(simulate)
 

@@ -90,6 +90,12 @@ class Study:
 
         return evaluate_study(self if detector is None else self.with_detector(detector), seed, progress)
 
+    def gradients(self, seed: int | None = None, **more: Any) -> dict[str, Any]:
+        """Compare all gradients of the initial design with differences; see `detopt.study.gradients.check_gradients`."""
+        from detopt.study.gradients import check_gradients
+
+        return check_gradients(self, seed, **more)
+
     def optimise(self, seed: int | None = None, out: str | Path | None = None, progress: Any = None) -> Any:
         """Optimise, and return the finished `detopt.runs.Run`."""
         from detopt.study.optimise import optimise_study

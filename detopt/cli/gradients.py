@@ -1,0 +1,127 @@
+"""`detopt gradients`: are they right, how noisy are they, how far do they reach."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["gradients"]
+
+_COLOURS = {"ok": "green", "fail": "bold red", "undecided": "yellow"}
+
+
+def gradients(
+    study: Annotated[Path, typer.Argument(help="A study's file, or its name in the library.", show_default=False)],
+    seed: Annotated[
+        int | None, typer.Option(help="Instead of the study's own seed.", min=0, max=2**63 - 1, show_default=False)
+    ] = None,
+    keys: Annotated[int, typer.Option(help="At most so many independent sets of events.", min=30, max=100_000)] = 480,
+    time_limit: Annotated[
+        float | None, typer.Option(help="Add no more events after so many seconds.", min=0, show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also draw a figure: .png, .pdf or .svg.", show_default=False)
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Compare the gradient of each free parameter with central differences on the same events.
+
+    Exit code 1 when one is not right, or could not be decided.
+    """
+    from detopt.study.files import load_kind
+    from detopt.study.gradients import check_gradients
+
+    if out is not None and out.suffix not in (".png", ".pdf", ".svg"):
+        print(f"detopt: --out: {out} must end in .png, .pdf or .svg", file=sys.stderr)
+        raise typer.Exit(2)
+    loaded = load_kind(study, "study")
+
+    def tell(line: str) -> None:
+        if not quiet:
+            print(line, file=sys.stderr)
+
+    limit = float("inf") if time_limit is None else time_limit
+    found = check_gradients(loaded, seed, keys, limit, progress=tell)
+    if out is not None:
+        from detopt.report.gradient_figure import draw_gradients
+
+        try:
+            draw_gradients(found, loaded.name, out)
+        except OSError as error:
+            print(f"detopt: cannot write {out}: {error.strerror}", file=sys.stderr)
+            raise typer.Exit(2) from None
+    if as_json:
+        print(json.dumps(found, indent=1, allow_nan=False, ensure_ascii=False))
+    else:
+        _print(loaded.name, found)
+        if out is not None:
+            print(f"drawn in {out}")
+    if not found["ok"]:
+        raise typer.Exit(1)
+
+
+def _print(name: str, found: dict[str, Any]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(title=f"{name}: gradients", title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
+    headings = (
+        "parameter",
+        "gradient",
+        "difference",
+        "bias / %",
+        "z",
+        "estimator",
+        "events for 10 %",
+        "linear within",
+        "",
+    )
+    for i, column in enumerate(headings):
+        drawn.add_column(column, justify="left" if i in (0, 5) else "right", no_wrap=True)
+    shown = None
+    for row in found["parameters"]:
+        if row["objective"] != shown:
+            shown = row["objective"]
+            drawn.add_row(f"[bold]{shown}[/bold]")
+        drawn.add_row(*_cells(row), f"[{_COLOURS[row['verdict']]}]{row['verdict']}[/]")
+    console = Console()
+    (console if console.is_terminal else Console(width=200)).print(drawn)
+    for name, value in found["values"].items():
+        if not value["ok"]:
+            text = f"{value['value']:.4g} on few events, {value['reference']:.4g} ± {value['error']:.2g} on many"
+            print(f"fail: the value of {name} is {text}: give the search more events")
+    for note in found["notes"]:
+        print(f"note: {note}")
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    from detopt.units import format_quantity
+
+    def slope(value: float, error: float) -> str:
+        text = f"{value:.4g}" if not error else f"{value:.4g} ± {error:.1g}"
+        return f"{text} /{row['unit']}" if row["unit"] else text
+
+    if row["bias_percent"] is None or abs(row["difference"]) < 2 * row["difference_error"]:
+        bias = f"{100 * row['bias_of_scale']:.2g} of scale"
+    else:
+        size = abs(100 * row["bias_of_scale_error"] / row["bias_of_scale"]) if row["bias_of_scale"] else 0.0
+        bias = f"{row['bias_percent']:.2g}" + (f" ± {abs(row['bias_percent']) * size / 100:.1g}" if size else "")
+    events = row["events_for_10_percent"]
+    needed = "exact" if row["events"] is None else "compatible with 0" if events is None else f"{events:.2g}"
+    unit = row["display_unit"] or row["unit"]
+    low, high = (format_quantity(x, unit, digits=2) for x in row["linear_range"])
+    z = "" if row["z"] is None else f"{row['z']:.1f}"
+    return [
+        f"  {row['name']}",
+        slope(row["gradient"], row["gradient_error"]),
+        slope(row["difference"], row["difference_error"]),
+        bias,
+        z,
+        row["estimator"],
+        needed,
+        f"{low} .. {high}",
+    ]
