@@ -249,7 +249,7 @@ def contract_faults(cls: type, what: str) -> list[str]:
 
 def _field_faults(cls: type) -> Iterator[str]:
     for field in dataclasses.fields(cls):
-        if field.name.startswith("_") or field.name in ("type", "density"):
+        if field.name.startswith(("_", "model_")) or field.name in ("type", "density"):
             yield f"no field of a YAML file can be called {field.name}"
         if not field.init:
             yield f"{field.name} is made after the others (init=False): make it a property"

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import re
 import typing
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -237,7 +238,13 @@ def model(cls: type) -> type[BaseModel]:
                 "(what is the same for all of a class has no type, or is a ClassVar)"
             )
         fields[field.name] = (Annotated[Any, BeforeValidator(check)], ... if required else default)
-    return create_model(cls.__name__, __config__=ConfigDict(extra="forbid", frozen=True), **fields)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a field may be called like a method of pydantic's
+        try:
+            return create_model(cls.__name__, __config__=ConfigDict(extra="forbid", frozen=True), **fields)
+        except Exception as error:
+            reason = str(error).split("\n")[0]
+            raise PluginError(f"{cls.__name__}: its fields cannot be read from YAML: {reason}") from None
 
 
 def read(
