@@ -9,7 +9,7 @@ Each function returns nothing, or raises AssertionError with all that is wrong, 
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -20,78 +20,24 @@ from detopt.detector.cost import Prices, cost
 from detopt.detector.detector import Detector, Solenoid
 from detopt.detector.planar import Plane, Slab
 from detopt.detector.surfaces import as_arrays
-from detopt.events import Rays
 from detopt.materials import material
 from detopt.parameters import Quantity, Space, Variable, get, put, quantities
-from detopt.simulation.draws import DENSITIES, draw_numbers
 from detopt.simulation.source import Source
-from detopt.simulation.start import Aim, Start
-from detopt.study.differentiable import (
-    answers,
-    faults_of_element,
-    faults_of_term,
-    numbers_of,
-    scan,
-    untraceable,
-)
-from detopt.study.plugins import PluginError, contract_faults, part_faults
-from detopt.study.schema import model
-from detopt.study.stand_ins import view_between
+from detopt.study.differentiable import answers, faults_of_element, faults_of_term, numbers_of
+from detopt.study.findings import Findings, broken
+from detopt.study.plugins import part_faults
+from detopt.study.scans import untraceable
+from detopt.study.source_contract import faults_of_source
+from detopt.study.stand_ins import muons_between, view_between
 
 __all__ = ["check_element", "check_objective", "check_source"]
 
 _POINTS = 4  # inner points of every range
-_EVENTS = 64
 _PRICES = Prices(sensor_area=1e-4, channel=1e-6, layer=1.0)
-
-
-class _Findings:
-    """What is wrong, gathered."""
-
-    def __init__(self, subject: str) -> None:
-        self.subject, self.lines = subject, list[str]()
-
-    def add(self, *messages: str) -> None:
-        self.lines += [m for m in messages if m not in self.lines]
-
-    def attempt(self, what: str, check: Callable[[], None]) -> None:
-        """Run a check; an exception in it is a finding as well."""
-        try:
-            check()
-        except Exception as error:
-            first = " ".join(str(error).split("\n")[0].split())
-            self.add(f"{what}: {type(error).__name__}: {first}")
-
-    def settle(self) -> None:
-        """Raise AssertionError where anything was found."""
-        if self.lines:
-            listed = "".join(f"\n  - {line}" for line in self.lines)
-            raise AssertionError(f"{self.subject} breaks its contract:{listed}")
-
-
-def _of_class(cls: type, what: str, found: _Findings) -> None:
-    found.add(*contract_faults(cls, what))
-    try:
-        model(cls)
-    except PluginError as error:
-        found.add(str(error))
-    for name, declared in quantities(cls).items():
-        if not declared.doc.strip():
-            found.add(f"{name} has no doc, which `detopt check` and reports show")
-        default = next(f.default for f in dataclasses.fields(cls) if f.name == name)
-        for value in default if isinstance(default, tuple) else (default,):
-            if isinstance(value, float | int) and (wrong := declared.fault(value)):
-                found.add(f"{name}: its default {wrong}, and is {value:g}")
 
 
 def _same(one: Any, two: Any, rtol: float = 1e-12) -> bool:
     return np.shape(one) == np.shape(two) and np.allclose(one, two, rtol=rtol, atol=0.0, equal_nan=True)
-
-
-def _check_hash(thing: Any, found: _Findings) -> None:
-    copy = dataclasses.replace(thing)
-    if copy != thing or hash(copy) != hash(thing):
-        found.add("a copy of it is not equal to it")
 
 
 # -- elements ------------------------------------------------------------------------------------------------------------
@@ -121,8 +67,8 @@ def check_element(
     >>> check_element(BarrelLayer(name="L", radius=30.0, half_length=200.0, x_over_X0=0.01, resolution=(0.01, 0.02)))
     """
     cls = element if isinstance(element, type) else type(element)
-    found = _Findings(cls.__name__)
-    _of_class(cls, "element", found)
+    found = Findings(cls.__name__)
+    found.of_class(cls, "element")
     found.settle()  # there is nothing to ask of what is no element
     if isinstance(element, type):
         element = element(**{"name": cls.__name__.lower(), **numbers})
@@ -137,9 +83,7 @@ def check_element(
     found.settle()
 
 
-def _ranges(
-    element: Any, bounds: Mapping[str, tuple[float, float]], found: _Findings
-) -> dict[str, tuple[float, float]]:
+def _ranges(element: Any, bounds: Mapping[str, tuple[float, float]], found: Findings) -> dict[str, tuple[float, float]]:
     detector = Detector(name="kit", frame="", elements=(element,))
     ranges = {}
     for name in numbers_of(element):
@@ -162,14 +106,14 @@ def _reach(declared: Quantity, value: float) -> tuple[float, float]:
     return low if declared.min is None else declared.min, high if declared.max is None else declared.max
 
 
-def _check_value(element: Any, found: _Findings) -> None:
-    _check_hash(element, found)
+def _check_value(element: Any, found: Findings) -> None:
+    found.of_value(element)
     renamed = dataclasses.replace(element, name="other_name")
     if any(not s.name.startswith("other_name") for s in renamed.surfaces()):
         found.add("the names of its surfaces do not follow its own name: two of them could not stand in one detector")
 
 
-def _check_answers(detector: Detector, ranges: Mapping[str, tuple[float, float]], found: _Findings) -> None:
+def _check_answers(detector: Detector, ranges: Mapping[str, tuple[float, float]], found: Findings) -> None:
     """On floats, over the ranges: sane, and always as many."""
     (element,) = detector.elements
     labels = list(answers(element))
@@ -188,7 +132,7 @@ def _check_answers(detector: Detector, ranges: Mapping[str, tuple[float, float]]
                 found.add(f"it costs less than nothing{where}")
 
 
-def _check_arrays(detector: Detector, ranges: Mapping[str, tuple[float, float]], found: _Findings) -> None:
+def _check_arrays(detector: Detector, ranges: Mapping[str, tuple[float, float]], found: Findings) -> None:
     (element,) = detector.elements
     names = list(ranges)
     for name in names:
@@ -234,7 +178,7 @@ def _of_floats(detector: Detector, names: list[str], x: np.ndarray) -> np.ndarra
     return np.array([float(v) for v in answers(detector.elements[0]).values()])
 
 
-def _check_precision(detector: Detector, found: _Findings) -> None:
+def _check_precision(detector: Detector, found: Findings) -> None:
     """float32 stays float32: a constant of NumPy's, or an array of 64 bits inside, would make it larger."""
     small = as_arrays(detector, jnp.float32)
     dtypes = {label: getattr(v, "dtype", None) for label, v in answers(small.elements[0]).items()}
@@ -265,8 +209,8 @@ def check_objective(term: Any, detector: Detector | None = None, prices: Prices 
     >>> from detopt.scoring.terms import Resolution
     >>> check_objective(Resolution(of="d0"))
     """
-    found = _Findings(type(term).__name__)
-    _of_class(type(term), "objective", found)
+    found = Findings(type(term).__name__)
+    found.of_class(type(term), "objective")
     found.settle()
     if term.goal not in ("minimise", "maximise"):
         found.add(f"goal must be minimise or maximise, got {term.goal!r}")
@@ -275,7 +219,7 @@ def check_objective(term: Any, detector: Detector | None = None, prices: Prices 
             found.add(f"{name} must be text, got {getattr(term, name)!r}")
     if not (isinstance(term.weight, float | int) and term.weight >= 0):
         found.add(f"weight must be a number >= 0, got {term.weight!r}")
-    found.attempt("hash", lambda: _check_hash(term, found))
+    found.attempt("hash", lambda: found.of_value(term))
     beam = hasattr(term, "statistics")
     chosen = detector if detector is not None else (_PORTAL if beam else _BARREL)
     space = Space(chosen, _variables(chosen))
@@ -333,7 +277,7 @@ def _variables(detector: Detector) -> tuple[Variable, ...]:
     return tuple(found)
 
 
-def _check_value_of(term: Any, space: Space, prices: Prices, found: _Findings) -> None:
+def _check_value_of(term: Any, space: Space, prices: Prices, found: Findings) -> None:
     view = view_between(term, space, prices, 0)
     traces: list[None] = []
 
@@ -358,9 +302,7 @@ def _check_value_of(term: Any, space: Space, prices: Prices, found: _Findings) -
         found.add("with vmap its value differs from that one by one")
 
 
-def _check_statistics(term: Any, space: Space, found: _Findings) -> None:
-    from detopt.study.stand_ins import muons_between
-
+def _check_statistics(term: Any, space: Space, found: Findings) -> None:
     muons = muons_between(space.detector, 0)(jnp.asarray(0.3))
     one = [jnp.atleast_1d(term.statistics(jax.tree.map(lambda x, i=i: x[i], muons))) for i in range(len(muons.weight))]
     if any(s.ndim != 1 for s in one):
@@ -397,137 +339,5 @@ def check_source(source: Source, frame: Literal["beamline", "portal"] | None = N
     Raises:
         AssertionError: with everything that is wrong.
     """
-    found = _Findings(type(source).__name__)
-    _of_class(type(source), "source", found)
-    found.settle()
-    frames = [f for f in source.frames if f != "barrel"]
-    if not frames:
-        found.add(
-            "a source from outside is for beam lines and portals; barrels take a Gun or a Decay, or what derives from them"
-        )
-        found.settle()
-    start = Start(frame or frames[0], 1000.0 if (frame or frames[0]) == "portal" else -1000.0, _AIM)
-    found.attempt("hash", lambda: _check_hash(source, found))
-    found.attempt("numbers", lambda: _check_numbers(source, found))
-    if not found.lines:
-        found.attempt("draw", lambda: _check_draw(source, start, found))
-    if not found.lines:
-        found.attempt("carriers", lambda: _check_carriers(source, start, found))
-    found.settle()
-
-
-_AIM = Aim(0.0, (0.0, 0.0), (1000.0, 1000.0))
-
-
-def _check_numbers(source: Source, found: _Findings) -> None:
-    kinds = source.numbers()
-    if not isinstance(kinds, dict) or not kinds:
-        found.add(f"numbers() must name the random numbers of an event: {{name: kind}}, got {kinds!r:.60}")
-    elif wrong := {k for k in kinds.values() if k not in DENSITIES}:
-        found.add(f"numbers() are spread {' | '.join(DENSITIES)}, got {', '.join(map(repr, wrong))}")
-    elif source.numbers() != kinds:
-        found.add("numbers() answers differently when it is asked again")
-
-
-def _check_draw(source: Source, start: Start, found: _Findings) -> None:
-    kinds = source.numbers()
-    first, second = (draw_numbers(kinds, jax.random.key(i), _EVENTS, jnp.float64) for i in (0, 1))
-    made = source.draw(dict(first), start)
-    if not isinstance(made, Rays):
-        found.add(f"draw must give detopt.events.Rays, got {type(made).__name__}")
-        return
-    plain = _arrays(made)
-    m = plain["momentum"].shape[-1] if plain["momentum"].ndim == 2 else 0
-    shapes = {"position": (m, 3), "direction": (m, 3), "momentum": (m,), "charge": (m,), "weight": ()}
-    for name, shape in shapes.items():
-        if plain[name].shape != (_EVENTS, *shape) or not m:
-            found.add(
-                f"{name} of N events of m particles must be (N{''.join(f', {s}' for s in shape)}), got {plain[name].shape}"
-            )
-            return
-        if not np.isfinite(plain[name]).all():
-            found.add(f"{name} must be finite")
-    if not np.allclose((plain["direction"] ** 2).sum(-1), 1, atol=1e-6):
-        found.add("direction must be a unit vector")
-    ahead = -1 if start.frame == "portal" else 1
-    if not (ahead * plain["direction"][..., 2] > 0).all():
-        found.add(f"particles must fly {'down' if ahead < 0 else 'along z'} in a {start.frame}")
-    if not (plain["momentum"] > 0).all():
-        found.add("momentum must be positive")
-    if not (np.abs(plain["charge"]) == 1).all():
-        found.add("charge must be +1 or -1")
-    if not (plain["weight"] > 0).all():
-        found.add("weight must be positive")
-    if not _equal(_arrays(source.draw(dict(first), start)), plain):
-        found.add(
-            "the same numbers give other events when they are drawn again: something else is random, or remembered"
-        )
-        return
-    half = {name: values[: _EVENTS // 2] for name, values in first.items()}
-    if not _equal(_arrays(source.draw(half, start)), {n: v[: _EVENTS // 2] for n, v in plain.items()}):
-        found.add("an event depends on how many others are drawn: each has to follow from its own numbers")
-    if _equal(_arrays(source.draw(dict(second), start)), plain):
-        found.add("other numbers give the same events: they do not follow the random key")
-    compiled = _arrays(jax.jit(lambda numbers: source.draw(numbers, start))(first))
-    if not _equal(compiled, plain, 1e-9):
-        found.add("with jit it draws other events than without")
-    small = source.draw(draw_numbers(kinds, jax.random.key(0), _EVENTS, jnp.float32), start)
-    if wide := [n for n, v in zip(Rays._fields, small, strict=True) if jnp.asarray(v).dtype == jnp.float64]:
-        found.add(f"of numbers of 32 bits, {wide[0]} has 64: a NumPy number or a float64 array is inside")
-
-
-def _arrays(made: Rays) -> dict[str, np.ndarray]:
-    return {name: np.asarray(value) for name, value in zip(Rays._fields, made, strict=True)}
-
-
-def _equal(one: dict[str, np.ndarray], two: dict[str, np.ndarray], rtol: float = 1e-12) -> bool:
-    return all(np.allclose(one[n], two[n], rtol=rtol, atol=rtol * max(1.0, np.abs(two[n]).max())) for n in two)
-
-
-_WAYS = {"x": 0, "y": 1, "momentum": 2}
-_AHEAD = (100.0, 1000.0, 5000.0)  # mm from the start, where a particle has to move steadily
-
-
-def _check_carriers(source: Source, start: Start, found: _Findings) -> None:
-    kinds, carriers = source.numbers(), source.carriers()
-    numbers = draw_numbers(kinds, jax.random.key(0), _EVENTS, jnp.float64)
-    for way, name in carriers.items():
-        if way not in _WAYS:
-            found.add(f"carriers() move a particle along {', '.join(_WAYS)}, got {way!r}")
-        elif name not in kinds:
-            found.add(f"carriers() name {name!r}, which is none of its numbers: {', '.join(kinds)}")
-        else:
-            found.add(*_carried(source, start, way, name, kinds[name], numbers))
-
-
-def _carried(source: Source, start: Start, way: str, name: str, kind: str, numbers: Mapping[str, Any]) -> list[str]:
-    """What is wrong with how one number moves the first particle of some events."""
-    low, high = (0.001, 0.999) if kind == "uniform" else (-3.0, 3.0)
-    some = {n: v[:8] for n, v in numbers.items()}
-
-    def moved(value: Any) -> Any:
-        made = source.draw({**some, name: jnp.full(8, value)}, start)
-        if way == "momentum":
-            return made.momentum[:, 0]
-        slope = made.direction[:, 0, :2] / jnp.abs(made.direction[:, 0, 2:])
-        places = [made.position[:, 0, :2] + ahead * slope for ahead in _AHEAD]
-        return jnp.concatenate([place[:, _WAYS[way]] for place in places])
-
-    if why := untraceable(moved, (low + high) / 2, type(source)):
-        return [f"its number {name!r} {why}, and is to carry a particle along {way}"]
-    seen = scan(moved, low, high)
-    if not seen.finite.all():
-        return [f"where a particle flies, or its derivative, is not finite for all values of {name!r}"]
-    if seen.jumps.any():
-        return [
-            f"{way} does not follow {name!r} as its derivative says: it jumps by {float(np.abs(seen.step).max()):.3g}"
-        ]
-    scale = max(float(np.abs(np.asarray(moved(high))).max()), 1e-300)
-    if (seen.change <= 1e-9 * scale).any():
-        return [f"{name!r} does not move every particle along {way}, which it is said to carry"]
-    path = np.stack([np.asarray(moved(v)) for v in np.linspace(low, high, 65)])
-    steps = np.diff(path, axis=0)
-    back = np.minimum(np.clip(steps, 0, None).sum(0), np.clip(-steps, 0, None).sum(0))
-    if (back > 1e-9 * seen.change).any():
-        return [f"{name!r} moves a particle along {way} forth and back: it has to be steady, or an edge is met twice"]
-    return []
+    if wrong := faults_of_source(source, frame):
+        raise AssertionError(broken(type(source).__name__, wrong))

@@ -3,20 +3,16 @@
 An element's numbers enter a score through its surfaces and its readouts, and how to differentiate a score to each of these
 is known (see `detopt.detector.sensor.Element`). What is left is the way from the numbers to the surfaces. It is plain
 arithmetic, unless it rounds, branches or forgets: then the gradient would be wrong without a sign of it.
-
-The law that is tested: between any two values, a function changes by the integral of its derivative. Summed over ever
-shorter steps, the difference vanishes for whatever is continuous, kinks included; at a jump it stays what it is.
 """
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
-from detopt.backend import jax, jnp
+from detopt.backend import jnp
 from detopt.detector.cost import Prices
 from detopt.detector.detector import Detector
 from detopt.detector.magnets import Magnet
@@ -25,79 +21,21 @@ from detopt.detector.sensor import Surface
 from detopt.detector.surfaces import as_arrays
 from detopt.parameters import Space, Variable, get, put_all, quantities
 from detopt.study.faults import BadInput, Fault
-from detopt.study.plugins import is_from_outside, said_by
+from detopt.study.plugins import is_from_outside
+from detopt.study.scans import scan, untraceable
+from detopt.study.source_contract import faults_of_source
 from detopt.study.stand_ins import view_between
 from detopt.study.studies import Study
 from detopt.units import format_quantity
 
 __all__ = [
-    "Scan",
     "answers",
     "check_differentiable",
     "faults_of_element",
     "faults_of_term",
     "followed_by",
-    "scan",
-    "untraceable",
+    "numbers_of",
 ]
-
-_COARSE, _FINE = 64, 2048  # steps between the ends of a range
-_STAYS = 0.5  # of the difference, when the steps are that much shorter
-_ROUNDING = 1e-9  # of the largest value
-_SMALL = 3e-4  # of all that a function changes by: a kink at the wrong place can look like a jump of that size
-_GAUSS = 0.5 - np.sqrt(3) / 6  # two points integrate a cubic exactly
-
-
-class Scan(NamedTuple):
-    """m outputs along one number, from one end of its range to the other."""
-
-    change: Float[np.ndarray, " m"]  # all ups and downs together
-    jumps: Bool[np.ndarray, " m"]  # whether it changes otherwise than its derivative says
-    at: Float[np.ndarray, " m"]  # where that is worst
-    step: Float[np.ndarray, " m"]  # by how much it changes there, beyond what the derivative says
-    finite: Bool[np.ndarray, " m"]
-
-
-def scan(f: Callable[[Array], Float[Array, " m"]], lower: float, upper: float) -> Scan:
-    """Compare f with the integral of its derivative, between two values of its one argument.
-
-    Nothing is compiled: a heavy f should come as `jax.jit(f)`.
-    """
-
-    wide = lower > 0 and upper / lower >= 4  # on a logarithmic scale, as searches move it
-
-    def at(u: Array) -> Array:
-        return lower ** (1 - u) * upper**u if wide else lower * (1 - u) + upper * u
-
-    def both(u: Array) -> tuple[Array, Array]:
-        return jax.jvp(lambda u: f(at(u)), (u,), (jnp.ones_like(u),))
-
-    nodes = jnp.linspace(0.0, 1.0, _FINE + 1)
-    points = [nodes]
-    for steps in (_FINE, _COARSE):
-        left = nodes[: -1 : _FINE // steps]
-        points += [left + _GAUSS / steps, left + (1 - _GAUSS) / steps]
-    sizes = np.cumsum([len(p) for p in points])[:-1]
-    found = jax.vmap(both)(jnp.concatenate(points))
-    value = np.asarray(found[0])[: _FINE + 1]
-    _, *slopes = np.split(np.asarray(found[1]), sizes)
-    backwards = np.asarray(jax.vmap(jax.jacrev(lambda u: f(at(u))))(points[3]))  # as searches differentiate
-    with np.errstate(all="ignore"):
-        fine = np.diff(value, axis=0) - (slopes[0] + slopes[1]) / 2 / _FINE
-        coarse = np.diff(value[:: _FINE // _COARSE], axis=0) - (slopes[2] + slopes[3]) / 2 / _COARSE
-        left_over, before = np.abs(fine).sum(0), np.abs(coarse).sum(0)
-        change = np.abs(np.diff(value, axis=0)).sum(0)
-        rounding = _ROUNDING * np.abs(value).max(0)
-    worst = np.abs(np.nan_to_num(fine)).argmax(0)
-    columns = np.arange(value.shape[1])
-    return Scan(
-        change=np.where(change > rounding, change, 0.0),
-        jumps=(left_over > _STAYS * before) & (left_over > rounding) & (left_over > _SMALL * change),
-        at=np.asarray(at(nodes))[worst],
-        step=fine[worst, columns],
-        finite=np.isfinite(np.concatenate([value, *slopes, backwards])).all(axis=0),
-    )
-
 
 # -- what an element answers ---------------------------------------------------------------------------------------------
 
@@ -159,36 +97,6 @@ def _answers_to(detector: Detector, part: Any, names: tuple[str, ...]) -> Callab
     return f
 
 
-def untraceable(f: Callable[[Array], Any], x: float, cls: type, staged: bool = False) -> str | None:
-    """Why a function of a class's number cannot be traced, or None.
-
-    Only what follows that number is traced, so that the blame is its own; `staged`: everything is, as in a compilation.
-    """
-    at = jnp.asarray(x, jnp.float64)
-    try:
-        if staged:
-            jax.make_jaxpr(f)(at)
-        else:
-            jax.vmap(f)(at[None])
-    except _ERRORS as error:
-        why = next(text for kind, text in _REASONS if isinstance(error, kind))
-        return f"{why} ({said_by(error, _file(cls)).partition(': ')[0]})"
-    except Exception as error:
-        return f"is not taken where it is traced ({said_by(error, _file(cls))})"
-    return None
-
-
-def _file(cls: type) -> str | None:
-    return getattr(sys.modules.get(cls.__module__), "__file__", None)
-
-
-_REASONS: tuple[tuple[type[Exception], str], ...] = (
-    (jax.errors.TracerBoolConversionError, "is asked whether it is larger, equal or true (if, and, max, a comparison)"),
-    (jax.errors.TracerIntegerConversionError, "counts or indexes something"),
-    (jax.errors.TracerArrayConversionError, "is handed to NumPy, which knows no derivatives: use jax.numpy"),
-    (jax.errors.ConcretizationTypeError, "is made a plain Python number (float, int, round, math.…): use jax.numpy"),
-)
-_ERRORS = tuple(kind for kind, _ in _REASONS)
 _ADVICE = (
     "What decides about structure is a whole number, declared with whole(…); all else is arithmetic and functions of "
     "jax.numpy, also of numbers that are not free"
@@ -296,7 +204,7 @@ def check_differentiable(study: Study) -> None:
     """Refuse what comes from outside where a score could not be compiled, or its gradient would be wrong. Raises BadInput.
 
     Looked at are the numbers of elements (the free ones: whether derivatives agree with differences within their bounds),
-    objectives and constraints.
+    objectives and constraints, and the source.
     """
     faults = [f for v in study.space.variables for f in _faults_of_variable(study, v)]
     free = {name for v in study.space.variables for name in v.names}
@@ -307,6 +215,10 @@ def check_differentiable(study: Study) -> None:
             if name not in free and (why := untraceable(f, get(study.detector, name), type(part))):
                 message = f"{name}: {number} of {type(part).__name__} {why}. {_ADVICE}"
                 faults.append(Fault(str(study.path), *study.document.position(("detector",)), "detector", message))
+    if is_from_outside(type(study.source)) and study.detector.frame != "barrel":
+        where = study.document.position(("source",))
+        for message in faults_of_source(study.source, study.detector.frame):
+            faults.append(Fault(str(study.path), *where, "source", f"{type(study.source).__name__}: {message}"))
     for section, terms in (("objectives", study.objectives), ("constraints", study.constraints)):
         for name, term in terms.items() if study.space.variables and not faults else ():
             if is_from_outside(type(term)):

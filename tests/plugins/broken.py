@@ -231,6 +231,23 @@ class Hops(Pencil):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Kinks(Pencil):
+    """Its normal number, which would carry it together with those of scattering, is cut into steps."""
+
+    def numbers(self) -> dict[str, str]:
+        """One."""
+        return {"x": "normal"}
+
+    def carriers(self) -> dict[str, str]:
+        """None."""
+        return {}
+
+    def where(self, u: Any) -> Any:
+        """In the middle of a strip."""
+        return self.width * jnp.round(u)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Lies(Pencil):
     """What it says carries along y does not."""
 

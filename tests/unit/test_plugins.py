@@ -553,6 +553,19 @@ def test_tilted_planes_of_a_plugin_are_met_where_they_are(tmp_path):
         assert stops(as_arrays(Detector(name="d", frame="beamline", elements=(element,)))).tilted is expected
 
 
+def test_a_source_that_does_not_move_as_it_says(portal):
+    """Its muons could not be put onto edges, and nothing would tell."""
+    from detopt.study.differentiable import check_differentiable
+
+    folder = portal.path.parent
+    (folder / "sheet.py").write_text(
+        (PLUGINS / "sheet.py").read_text().replace("numbers[axis] - 0.5", "numbers[axis].round(1)")
+    )
+    with pytest.raises(BadInput, match=r"source: Sheet: x does not follow 'x' as its derivative says") as caught:
+        check_differentiable(detopt.load(portal.path))
+    assert {f.line for f in caught.value.faults} == {4}
+
+
 def test_what_follows_what(outside):
     from detopt.study.differentiable import followed_by
 
@@ -680,6 +693,7 @@ def test_pencil():
         ("Deaf", "other numbers give the same events"),
         ("Returns", "forth and back"),
         ("Hops", "x does not follow 'x' as its derivative says"),
+        ("Kinks", "x does not follow 'x' as its derivative says"),
         ("Lies", "'x' does not move every particle along y"),
         ("Weightless", "weight must be positive"),
         ("Averages", "an event depends on how many others are drawn"),
