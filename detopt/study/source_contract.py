@@ -1,4 +1,4 @@
-"""Does a source from outside move particles as it says? Only then is the gradient of edges right that they are moved onto."""
+"""Does a source from outside move particles as it says? Only then is the gradient right of the edges they are moved onto."""
 
 from collections.abc import Mapping
 from typing import Any
