@@ -30,6 +30,7 @@ class Stops(eqx.Module):
     tilted: bool = eqx.field(static=True)  # whether a plane may be tilted
     thick: bool = eqx.field(static=True)  # whether there are bodies
     slow: bool = eqx.field(static=True)  # whether muons lose energy anywhere: where materials are known
+    bulk: tuple[bool, ...] = eqx.field(static=True)  # whether it is a slice of a body
     bounded: tuple[bool, ...] = eqx.field(static=True)  # whether it ends at its sides
     order: Int[Array, " s"]  # along the flight
     middle: Float[Array, "s 3"]
@@ -53,6 +54,7 @@ class _Stop:
     centre: tuple[Any, Any] = (0.0, 0.0)
     span: tuple[Any, Any] | None = None
     tilt: tuple[Any, Any] = (0.0, 0.0)
+    bulk: bool = False
 
 
 def stops(detector: Detector) -> Stops:
@@ -86,6 +88,7 @@ def stops(detector: Detector) -> Stops:
         tilted=any(not isinstance(t, float) or t != 0 for s in listed for t in s.tilt),
         thick=any(isinstance(e, Slab) for e in detector.elements),
         slow=any(s.material is not None for s in listed),
+        bulk=tuple(s.bulk for s in listed),
         bounded=tuple(s.span is not None for s in listed),
         # What is thin comes before a body that begins at the same place.
         order=jnp.lexsort((depth > 0, forward * z)),
@@ -124,7 +127,7 @@ def _slices(slab: Slab, forward: int) -> list[_Stop]:
     begin, end = slab.z if forward > 0 else slab.z[::-1]
     step = (end - begin) / slab.slices
     return [
-        _Stop(f"{slab.name} {i}", begin + i * step, abs(step), abs(step), slab.material, span=slab.span)
+        _Stop(f"{slab.name} {i}", begin + i * step, abs(step), abs(step), slab.material, span=slab.span, bulk=True)
         for i in range(slab.slices)
     ]
 

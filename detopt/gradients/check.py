@@ -1,16 +1,21 @@
-"""Is a gradient right? Reverse-mode derivatives against central differences with common random numbers.
+"""Is a gradient right? Reverse-mode derivatives against differences with common random numbers.
 
-For each of at least 30 independent keys D = derivative - difference, both on the events of that key. The scale is
-S = max(|difference|, 2 % of the score over the range of the parameter). A row passes where |mean D| + 2 SE < 5 % of S,
-fails where |mean D| - 2 SE > 5 % of S, and otherwise gets more keys until the budget is spent: then it is undecided, which
-is not ok. A score that is not sampled has one key, and |D| < 1e-6 S.
+Between x - h and x + h the mean derivative is the difference (f(x + h) - f(x - h)) / 2h: exactly, however f bends, so h may
+be as large as the noise of a difference wants it, and a wrong derivative has nowhere to hide. For each of at least 30
+independent keys D = derivative - difference: the derivative at one of 30 points that are spread over the step, the
+difference over all of it, both on the events of that key. The scale is S = max(|difference|, 2 % of the score over the
+range of the parameter). A row passes where |mean D| + 2 SE < 5 % of S, fails where |mean D| - 2 SE > 5 % of S, and
+otherwise gets more keys until the budget is spent: then it is undecided, which is not ok. What seems to fail is given more
+keys as well: few rare events can make an error look small.
 
-Everything is in the unit box of the parameters. A parameter at the end of its range is moved inwards by twice the step,
-for the derivative as for the difference: beyond it an efficiency, say, would not go on as it should.
+A score that is not sampled has one key, central differences extrapolated to a step of zero, and |D| < 1e-6 S.
+
+Everything is in the unit box of the parameters. A parameter at the end of its range is looked at inside it: beyond, an
+efficiency, say, would not go on as it should.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +28,7 @@ __all__ = ["Budget", "Row", "check", "inside"]
 TOLERANCE, EXACT = 0.05, 1e-6  # of the scale
 FLOOR = 0.02  # of the score
 BATCH = 30  # keys
+_SURE = 4 * BATCH
 _STEPS = 2.0 ** -np.arange(7.0, 17.0)  # of differences of what is not sampled
 _SCAN = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)  # steps at which the linear extrapolation is tried
 _LINEAR, _SCANNED = 0.1, 4  # it may be wrong by so much; keys it is tried with
@@ -36,7 +42,7 @@ class Budget:
 
     keys: int = 480
     seconds: float = float("inf")
-    step: float = 0.01  # of a parameter's range; smaller than any distance between edges
+    step: float = 0.05  # of a parameter's range, to either side
     seed: int = 0
 
 
@@ -55,7 +61,6 @@ class Row:
     scale: float
     keys: int
     step: float
-    curved: bool  # whether the difference had to be extrapolated to a step of zero
     low: float = 0.0  # between these steps a linear extrapolation holds to a tenth
     high: float = 0.0
 
@@ -71,10 +76,16 @@ class Row:
             return "ok"
         return "fail" if not abs(self.bias) - 2 * self.bias_error <= limit else "undecided"
 
+    @property
+    def settled(self) -> bool:
+        """Whether more keys would not change the verdict."""
+        sure = self.keys >= _SURE or abs(self.bias) > 8 * self.bias_error
+        return self.verdict == "ok" or (self.verdict == "fail" and sure)
+
 
 def inside(point: Float[np.ndarray, " n"], sampled: bool, step: float = Budget.step) -> Float[np.ndarray, " n"]:
     """Where the gradient is looked at: the point, but far enough from the ends of the box for differences."""
-    room = 2 * step if sampled else _STEPS[0]
+    room = step if sampled else _STEPS[0]
     return np.clip(point, room, 1 - room)
 
 
@@ -130,64 +141,61 @@ class _Check:
     def rows(self) -> list[Row]:
         if not self.sampled:
             return self._exact()
-        started, found = time.monotonic(), []
-        values: list[np.ndarray] = []
-        gradients: list[np.ndarray] = []  # of each key (objectives, n)
-        for keys in self._batches():
-            for number in keys:
-                value, slope = (np.asarray(x, float) for x in self._slopes(self.point, self._key(number)))
-                values.append(value)
-                gradients.append(slope)
-            if len(gradients) == BATCH:
-                differences: list[list[np.ndarray]] = [[] for _ in self.point]
-            open_ = {r.parameter for r in found if r.verdict == "undecided"} if found else set(range(len(self.point)))
-            for j in sorted(open_):
-                self.progress(f"parameter {j + 1} of {len(self.point)}, {len(gradients)} keys")
-                differences[j] += [self._difference(j, n) for n in range(len(differences[j]), len(gradients))]
-            score = np.mean(values, axis=0)
-            kept = [r for r in found if r.parameter not in open_]
-            fresh = [
-                self._row(i, j, np.array(gradients)[:, i, j], np.array(differences[j])[:, :, i], score[i])
-                for j in open_
-                for i in range(len(score))
-            ]
-            found = kept + fresh
+        started = time.monotonic()
+        found: dict[int, list[Row]] = {}
+        columns: list[list[tuple[np.ndarray, ...]]] = [[] for _ in self.point]  # of each parameter: a row for each key
+        for first in range(0, max(self.budget.keys, BATCH), BATCH):
             late = time.monotonic() - started > self.budget.seconds
-            if late or all(r.verdict != "undecided" for r in found):
+            open_ = [j for j in range(len(self.point)) if j not in found or not all(r.settled for r in found[j])]
+            if not open_ or (first and late):
                 break
-        return [self._with_range(r) for r in sorted(found, key=lambda r: (r.objective, r.parameter))]
+            for j in open_:
+                self.progress(f"parameter {j + 1} of {len(self.point)}, {first + BATCH} sets of events")
+                columns[j] += [self._pair(j, number) for number in range(first, first + BATCH)]
+                found[j] = self._summary(j, columns[j])
+        rows = [row for j in sorted(found) for row in found[j]]
+        return [self._with_range(r) for r in sorted(rows, key=lambda r: (r.objective, r.parameter))]
 
     def _key(self, number: int) -> jax.Array:
         return jax.random.fold_in(self._root, number)
-
-    def _batches(self) -> Iterator[range]:
-        for first in range(0, max(self.budget.keys, BATCH), BATCH):
-            yield range(first, first + BATCH)
 
     def _at(self, steps: Float[np.ndarray, " steps"], parameter: int, key: jax.Array) -> Float[np.ndarray, "steps m"]:
         points = np.tile(self.point, (len(steps), 1))
         points[:, parameter] += steps
         return np.asarray(self._values(points, key), float)
 
-    def _difference(self, parameter: int, number: int) -> Float[np.ndarray, "2 m"]:
-        """With the step, and with twice that."""
-        h = self.budget.step
-        values = self._at(np.array([h, -h, 2 * h, -2 * h]), parameter, self._key(number))
-        return np.stack([(values[0] - values[1]) / (2 * h), (values[2] - values[3]) / (4 * h)])
+    def _pair(self, parameter: int, number: int) -> tuple[np.ndarray, ...]:
+        """Value, derivative somewhere within the step, and difference over all of it (m,), on the events of one key."""
+        h, key = self.budget.step, self._key(number)
+        # Every batch has its points spread evenly, each in a strip of its own.
+        rng = np.random.default_rng([self.budget.seed, parameter, number])
+        strip = (7 * number + parameter) % BATCH  # 7 and 30 have no common divisor
+        where = self.point.copy()
+        where[parameter] += h * (2 * (strip + rng.uniform()) / BATCH - 1)
+        value, slope = (np.asarray(x, float) for x in self._slopes(where, key))
+        ends = self._at(np.array([h, -h]), parameter, key)
+        return value, slope[:, parameter], (ends[0] - ends[1]) / (2 * h)
 
-    def _row(self, objective: int, parameter: int, gradient: np.ndarray, differences: np.ndarray, score: float) -> Row:
-        single, double = differences[:, 0], differences[:, 1]
-        # What the square of the step does to a central difference.
-        curvature, error = _mean(double - single)
-        scale = max(abs(single.mean()), FLOOR * abs(score))
-        curved = abs(curvature) > 2 * error and abs(curvature) > 3 * 0.2 * TOLERANCE * scale
-        difference = (4 * single - double) / 3 if curved else single
-        mean, mean_error = _mean(difference)
-        bias, bias_error = _mean(gradient - difference)
-        return Row(
-            objective, parameter, *_mean(gradient), mean, mean_error, bias, bias_error,
-            max(abs(mean), FLOOR * abs(score)), len(gradient), self.budget.step, bool(curved),
-        )  # fmt: skip
+    def _summary(self, parameter: int, columns: list[tuple[np.ndarray, ...]]) -> list[Row]:
+        values, slopes, differences = (np.array(column) for column in zip(*columns, strict=True))
+        rows = []
+        for i, score in enumerate(values.mean(axis=0)):
+            mean, error = _mean(differences[:, i])
+            scale = max(abs(mean), FLOOR * abs(score))
+            rows.append(
+                Row(
+                    i,
+                    parameter,
+                    *_mean(slopes[:, i]),
+                    mean,
+                    error,
+                    *_mean(slopes[:, i] - differences[:, i]),
+                    scale,
+                    len(columns),
+                    self.budget.step,
+                )
+            )
+        return rows
 
     def _exact(self) -> list[Row]:
         """Of what is not sampled: differences with ever smaller steps, extrapolated, and the steadiest of them."""
@@ -206,7 +214,7 @@ class _Check:
                 difference = float(best[steady, i])
                 scale = max(abs(difference), FLOOR * abs(score[i]))
                 step, gradient = float(_STEPS[steady + 1]), float(slope[i, j])
-                row = Row(i, j, gradient, 0.0, difference, 0.0, gradient - difference, 0.0, scale, 1, step, True)
+                row = Row(i, j, gradient, 0.0, difference, 0.0, gradient - difference, 0.0, scale, 1, step)
                 found.append(self._with_range(row))
         return sorted(found, key=lambda r: (r.objective, r.parameter))
 

@@ -71,7 +71,11 @@ def with_flips(
 
         return jax.tree.map(_only_once, jax.grad(surrogate)(moving))
 
-    return value
+    def with_arrays(design: Any, *rest: Any) -> Any:
+        # A Python number would be a constant to the reverse pass.
+        return value(jax.tree.map(jnp.asarray, design), *rest)
+
+    return with_arrays
 
 
 def _inner(cotangent: Any, statistics: Any) -> Array:

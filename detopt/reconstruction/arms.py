@@ -3,12 +3,12 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from detopt.backend import jnp
 from detopt.detector.arms import Arm
 from detopt.detector.stops import Stops
-from detopt.reconstruction.beam_fit import fit_line, linear_track
+from detopt.reconstruction.beam_fit import fit_line, linear_track, straight_track
 from detopt.simulation.beam_event import Sensors, Sight
 from detopt.simulation.flight import Leg, Muon
 from detopt.simulation.physics import Physics
@@ -62,14 +62,31 @@ def fit_arm(
     # The planes may change places when they are free to move.
     first = jnp.asarray(at)[jnp.argmin(listed.forward * listed.middle[at, 2])]
     muon = Muon(*(x[first] for x in leg.before))
-    # What the muon crossed is what the track is taken to cross: an undisturbed one may pass beside an edge.
-    track = linear_track(listed, muon, charge, physics, first, arm.bends, leg.crossed)
+    bodies_between = listed.thick and listed.forward > 0  # in a portal they are between the arms
+    if len(listed.field) or bodies_between:
+        # What the muon crossed is what the track is taken to cross: an undisturbed one may pass beside an edge.
+        rows, order = np.arange(len(listed.names)), listed.order
+        track = linear_track(listed, muon, charge, physics, first, arm.bends, leg.crossed)
+    else:
+        rows = _rows(listed, sensors, arm)
+        order = jnp.argsort(listed.forward * listed.middle[rows, 2])
+        track = straight_track(listed, rows, leg, first, physics)
+    place = np.array([rows.tolist().index(i) for i in at])
     weight = jnp.where(sight.seen[own][:, None], sensors.weight[own], 0.0)
-    shape = (len(listed.names), 2)
-    weights = jnp.zeros(shape, weight.dtype).at[at].set(weight)
-    deviation = jnp.zeros(shape, weight.dtype).at[at].set(sight.local[own] - track.local[at])
-    fit = fit_line(listed, track, deviation, weights, arm.min_hits)
+    weights = jnp.zeros((len(rows), 2), weight.dtype).at[place].set(weight)
+    deviation = jnp.zeros_like(weights).at[place].set(sight.local[own] - track.local[place])
+    fit = fit_line(order, track, deviation, weights, arm.min_hits)
     slopes = muon.direction[:2] / jnp.where(muon.direction[2] == 0, 1.0, muon.direction[2])
     truth = jnp.concatenate([muon.position[:2], slopes, (charge / muon.momentum)[None]])[: len(fit.change)]
     found = fit.found & muon.alive
     return ArmTrack(found, muon.position[2], truth + fit.change, truth, fit.covariance, fit.chi2, fit.freedom)
+
+
+def _rows(listed: Stops, sensors: Sensors, arm: Arm) -> Int[np.ndarray, " r"]:
+    """The stops that matter for a straight track: its own sensors, and what is thin and no sensor of another arm.
+
+    Bodies separate arms: none is inside one.
+    """
+    others = {stop for i, stop in enumerate(sensors.at) if i not in arm.sensors}
+    thin = [i for i in range(len(listed.names)) if i not in others and not listed.bulk[i]]
+    return np.array(thin)

@@ -7,6 +7,7 @@ derivatives of that flight are taken by JAX, through magnets and past tilted pan
 
 from typing import NamedTuple
 
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from detopt.backend import jax, jnp
@@ -16,7 +17,7 @@ from detopt.simulation.flight import Leg, Muon, fly
 from detopt.simulation.physics import Physics
 from detopt.simulation.scattering import highland_variance, velocity
 
-__all__ = ["LINE", "BeamTrack", "LinearTrack", "fit_line", "linear_track"]
+__all__ = ["LINE", "BeamTrack", "LinearTrack", "fit_line", "linear_track", "straight_track"]
 
 LINE = ("x", "y", "tx", "ty", "q_over_p")  # mm, mm, 1, 1, 1/GeV
 
@@ -93,14 +94,56 @@ def linear_track(
     return LinearTrack(hit[:, :, :k], _solve(forward, column), variance, local, leg.crossed)
 
 
+def straight_track(
+    stops: Stops, rows: Int[np.ndarray, " r"], leg: Leg, first: Int[Array, ""], physics: Physics
+) -> LinearTrack:
+    """The same in closed form where nothing bends the muon: k = 4, at r thin stops.
+
+    With r0 and D = (dx/dz, dy/dz, 1) where the track starts, a plane with middle m and normal n is met after
+    s = n.(m - r0) / n.D; a step e of the start moves that by e - D (n.e) / n.D, and a step of D by s times as much.
+
+    Args:
+        stops: all of them.
+        rows: which are looked at: thin ones.
+        leg: what the muon did; its momentum at each stop tells how much that scatters.
+        first: stop at which the track starts.
+        physics: which effects are on.
+    """
+    begin, direction = leg.before.position[first], leg.before.direction[first]
+    ahead = direction / jnp.where(direction[2] == 0, 1.0, direction[2])
+    axes, crossed = stops.axes[rows], leg.crossed[rows]
+    normal = axes[:, 2]
+    facing = normal @ ahead
+    facing = jnp.where(crossed, facing, 1.0)
+    s = jnp.sum(normal * (stops.middle[rows] - begin[None]), -1) / facing
+    met = begin[None] + s[:, None] * ahead[None]
+    local = jnp.sum(axes[:, :2] * (met - stops.middle[rows])[:, None], -1)
+    # Columns x and y of the projection along the flight, then along the two sides.
+    slide = jnp.eye(3, 2, dtype=s.dtype)[None] - ahead[None, :, None] * (normal[:, None, :2] / facing[:, None, None])
+    shift = axes[:, :2] @ slide
+    hit = jnp.concatenate([shift, s[:, None, None] * shift], -1)
+    turned = jnp.broadcast_to(_deflected(direction)[None], (len(rows), 2, 2))
+    kick = jnp.concatenate([-(met[:, 2] - begin[2])[:, None, None] * turned, turned], 1)
+    momentum = (leg.before.momentum + leg.after.momentum)[rows] / 2
+    oblique = jnp.maximum(jnp.abs(normal @ direction), 1e-3)
+    x_over_X0 = jnp.where(crossed, stops.matter[rows] / stops.medium.X0[rows] / oblique, 0.0)
+    variance = jax.vmap(highland_variance)(
+        x_over_X0, stops.body[rows] / oblique, momentum, jax.vmap(lambda p: velocity(p, physics))(momentum)
+    )
+    return LinearTrack(hit, kick, variance, local, crossed)
+
+
 def _solve(matrix: Float[Array, "s k k"], columns: Float[Array, "s k n"]) -> Float[Array, "s k n"]:
-    """Gauss and Jordan's elimination; the diagonal is near one, and LAPACK is slow on many small matrices."""
-    k = matrix.shape[1]
-    both = jnp.concatenate([matrix, columns], -1)
+    """Gauss and Jordan's elimination; the diagonal is near one. Entry by entry, so that all arithmetic vectorises."""
+    k, n = columns.shape[1:]
+    rows = [[matrix[:, i, j] for j in range(k)] + [columns[:, i, j] for j in range(n)] for i in range(k)]
     for i in range(k):
-        row = both[:, i] / both[:, i, i, None]
-        both = (both - both[:, :, i, None] * row[:, None]).at[:, i].set(row)
-    return both[:, :, k:]
+        rows[i] = [x / rows[i][i] for x in rows[i]]
+        for j in range(k):
+            if j != i:
+                factor = rows[j][i]
+                rows[j] = [x - factor * y for x, y in zip(rows[j], rows[i], strict=True)]
+    return jnp.stack([jnp.stack(row[k:], -1) for row in rows], 1)
 
 
 def _state(muon: Muon, charge: Array, z: Float[Array, " s"]) -> Float[Array, "s 5"]:
@@ -122,7 +165,7 @@ def _deflected(direction: Float[Array, " 3"]) -> Float[Array, "2 2"]:
 
 
 def fit_line(
-    stops: Stops,
+    order: Int[Array, " s"],
     track: LinearTrack,
     deviation: Float[Array, "s 2"],
     weight: Float[Array, "s 2"],
@@ -131,7 +174,7 @@ def fit_line(
     """Fit one track.
 
     Args:
-        stops: tell the order of the flight.
+        order: of the stops along the flight.
         track: its linear model.
         deviation: measured coordinates less `track.local`, in mm.
         weight: 1 / resolution^2; 0 where nothing was seen.
@@ -149,7 +192,7 @@ def fit_line(
     rows = jnp.concatenate([track.hit, deviation[:, :, None]], -1) * root[:, :, None]
     kicks = jnp.swapaxes(track.kick * jnp.sqrt(track.scattering)[:, None, None], 1, 2)
     held = jnp.where(found, 0.0, jnp.ones(k, rows.dtype))
-    change, covariance, chi2 = least_squares(rows[stops.order], kicks[stops.order], held)
+    change, covariance, chi2 = least_squares(rows[order], kicks[order], held)
     # Hits on one side of a magnet, or planes that stand together, determine no track.
     sure = jnp.isfinite(change).all() & jnp.isfinite(covariance).all() & (jnp.diagonal(covariance) > 0).all()
     found = found & sure

@@ -209,7 +209,7 @@ SOURCES: dict[str, type] = {"gun": Gun, "decay": Decay, "beam": Beam, "cosmic": 
 
 def word_of(source: Source) -> str:
     """The `type` of a source in YAML."""
-    return next(word for word, cls in SOURCES.items() if cls is type(source))
+    return next((word for word, cls in SOURCES.items() if cls is type(source)), type(source).__name__)
 
 
 def check_frame(source: Source, frame: str) -> str | None:

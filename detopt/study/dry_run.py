@@ -8,6 +8,7 @@ import equinox as eqx
 from detopt.backend import jax, jnp
 from detopt.detector.surfaces import as_arrays
 from detopt.inference.networks import make_network
+from detopt.study.differentiable import check_differentiable
 from detopt.study.edges import check_bounds, check_ranges, check_sampled_bounds
 from detopt.study.estimators import estimators
 from detopt.study.evaluate import array_space, make_evaluator, make_sampler, score_as_dict
@@ -22,6 +23,7 @@ _HEAD_STEP = 1e-3  # seconds of a training step of one head
 
 def dry_run(study: Study) -> dict[str, Any]:
     """Score the initial design once. Raises BadInput where an edge lies within the bounds."""
+    check_differentiable(study)
     if study.mode == "sampled":
         return _sampled(study)
     check_ranges(study)
@@ -76,7 +78,14 @@ def _sampled(study: Study) -> dict[str, Any]:
 def _variables(study: Study) -> list[dict[str, Any]]:
     ways = estimators(study)
     return [
-        {"name": v.name, "initial": v.init, "lower": v.lower, "upper": v.upper, "unit": v.unit, "estimator": ways[v.name]}
+        {
+            "name": v.name,
+            "initial": v.init,
+            "lower": v.lower,
+            "upper": v.upper,
+            "unit": v.unit,
+            "estimator": ways[v.name],
+        }
         for v in study.space.variables
     ]
 

@@ -93,9 +93,11 @@ def evaluate_study(
         progress: called with a line for each stage.
     """
     from detopt.study.audit import Auditor
+    from detopt.study.differentiable import check_differentiable
     from detopt.study.edges import check_ranges
 
     study = study if seed is None else replace(study, seed=seed)
+    check_differentiable(study)
     if study.mode == "sampled":
         return Auditor(study, progress)(study.detector).score
     check_ranges(study)

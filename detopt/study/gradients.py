@@ -14,6 +14,7 @@ from detopt.inference.networks import make_network, normalised
 from detopt.inference.training import train
 from detopt.simulation.streams import stream
 from detopt.study.audit import CALIBRATION, Pool
+from detopt.study.differentiable import check_differentiable
 from detopt.study.edges import check_bounds, check_ranges, check_sampled_bounds
 from detopt.study.estimators import estimators
 from detopt.study.evaluate import array_space, make_evaluator, make_sampler, number
@@ -30,7 +31,7 @@ def check_gradients(
     seed: int | None = None,
     keys: int = 480,
     seconds: float = float("inf"),
-    step: float = 0.01,
+    step: float = Budget.step,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Compare the gradients of a study's initial design with central differences; see `detopt.gradients.check`.
@@ -40,7 +41,7 @@ def check_gradients(
         seed: instead of the study's own.
         keys: at most so many sets of events, of as many events as the study's search takes for a step.
         seconds: after which no more keys are added.
-        step: of the differences, relative to the parameter's range.
+        step: of the differences, to either side, relative to the parameter's range; the gradient is the mean over it.
         progress: called with a line now and then.
 
     Returns:
@@ -53,6 +54,7 @@ def check_gradients(
     if not study.space.variables:
         message = "nothing is free: give bounds to some numbers, as in L0.radius: {bounds: [20 mm, 40 mm]}"
         raise BadInput([Fault(str(study.path), None, None, "variables", message)])
+    check_differentiable(study)
     tell = progress or (lambda line: None)
     space, sampled, notes = array_space(study), study.mode == "sampled", []
     network: Any = None

@@ -24,6 +24,7 @@ from detopt.scoring.score import Score
 from detopt.search.gradient import LBFGS_PENALTY, LBFGS_ROUNDS, GradientSearcher, State, Visit
 from detopt.search.problem import FEASIBLE, Problem, random_starts
 from detopt.study.detectors import open_detector
+from detopt.study.differentiable import check_differentiable
 from detopt.study.edges import check_bounds, check_ranges
 from detopt.study.evaluate import array_space, make_evaluator, score_as_dict
 from detopt.study.faults import BadInput, Fault
@@ -84,6 +85,7 @@ def optimise_study(
     if not study.space.variables:
         message = "nothing is free to optimise: give bounds to some numbers, as in L0.radius: {bounds: [20 mm, 40 mm]}"
         raise BadInput([Fault(str(study.path), None, None, "variables", message)])
+    check_differentiable(study)
     if study.mode == "sampled":
         from detopt.study.optimise_sampled import optimise_sampled
 

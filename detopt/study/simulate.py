@@ -164,7 +164,9 @@ class Simulation:
             weights = jnp.zeros((shape[0], 2), local.dtype).at[at[own]].set(weight[own])
             taken = self._choose(track, weights, deviation, exists, listed.order, arm.min_hits)
             hits = chosen_hits(taken, deviation)
-            fit = fit_line(listed, track, hits.deviation, jnp.where(hits.seen[:, None], weights, 0.0), arm.min_hits)
+            fit = fit_line(
+                listed.order, track, hits.deviation, jnp.where(hits.seen[:, None], weights, 0.0), arm.min_hits
+            )
             slopes = muon.direction[:2] / muon.direction[2]
             start = jnp.concatenate([muon.position[:2], slopes, (charge / muon.momentum)[None]])
             k = len(fit.change)

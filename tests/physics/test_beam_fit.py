@@ -59,7 +59,7 @@ def _compiled(physics, dtype, bends):
         def one(muon, charge, measured, crossed):
             track = linear_track(listed, muon, charge, physics, 0, bends)
             seen = jnp.where(crossed[:, None], weight, 0.0)
-            return fit_line(listed, track, measured - track.local, seen, 2 + bends)
+            return fit_line(listed.order, track, measured - track.local, seen, 2 + bends)
 
         return jax.vmap(one)(start, charge, legs.local + noise, legs.crossed)
 
@@ -250,7 +250,7 @@ def test_single_precision():
 
         def one(muon, off, stacked=stacked, dtype=dtype):
             track = linear_track(stacked, muon, jnp.ones((), dtype), physics, 0, True)
-            return fit_line(stacked, track, off, jnp.asarray(weight, dtype), 3)
+            return fit_line(stacked.order, track, off, jnp.asarray(weight, dtype), 3)
 
         muons = Muon(*(x.astype(dtype) for x in (position, direction, momentum)), np.ones(n, bool))
         fits.append(jax.tree.map(np.asarray, jax.jit(jax.vmap(one), compiler_options=QUICK)(muons, off.astype(dtype))))
