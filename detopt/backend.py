@@ -16,6 +16,7 @@ if version("jaxlib") == "0.10.2":
     )
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 
 __all__ = ["jax", "jnp", "register"]

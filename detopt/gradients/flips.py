@@ -69,7 +69,7 @@ def with_flips(
                 smooth = smooth + jnp.sum(_jump(cotangent, flip) * flip.handle)
             return smooth
 
-        return jax.tree.map(_only_once, jax.grad(surrogate)(moving))
+        return jax.tree.map(_only_once, jax.grad(surrogate)(moving), moving)
 
     def with_arrays(design: Any, *rest: Any) -> Any:
         # A Python number would be a constant to the reverse pass.
@@ -82,7 +82,7 @@ def _inner(cotangent: Any, statistics: Any) -> Array:
     """Sum over all leaves of cotangent times statistic; leaves that nothing depends on have no cotangent."""
     arrays = eqx.filter(statistics, eqx.is_inexact_array)
     products = jax.tree.map(lambda c, s: None if c is None else jnp.sum(c * s), cotangent, arrays, is_leaf=_nothing)
-    return sum(jax.tree.leaves(products))
+    return jnp.asarray(sum(jax.tree.leaves(products)))
 
 
 def _jump(cotangent: Any, flip: Flip) -> Float[Array, " M"]:
@@ -105,7 +105,9 @@ def _nothing(leaf: Any) -> bool:
 
 
 @jax.custom_jvp
-def _only_once(gradient: Array) -> Array:
+def _only_once(gradient: Array, at: Array) -> Array:
+    """The gradient; `at` makes it look differentiable where it is, even if nothing in it is."""
+    del at
     return gradient
 
 

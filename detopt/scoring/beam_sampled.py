@@ -100,7 +100,9 @@ class BeamEvaluator(ChunkedEvaluator):
     def estimators(self) -> dict[str, str]:
         """How the gradient to each variable comes about."""
         follows, found = self.follows, {}
-        for i, variable in enumerate(self.space.variables if follows is not None else ()):
+        if follows is None:
+            return {}
+        for i, variable in enumerate(self.space.variables):
             ways = {
                 "pathwise": follows.paths[i],
                 "edges": len(self.edges.stop) and (follows.paths[i] or follows.ends[..., i].any()),
@@ -220,7 +222,8 @@ class BeamEvaluator(ChunkedEvaluator):
         drawn = self._draws(key, self.chunk // CANDIDATES, dtype)
         event, edge, chance = tried(self._worth(fixed, drawn), stream(key, "which"), count)
         draws = jax.tree.map(lambda x: x[event], drawn)
-        edges = Edge(*(jnp.asarray(x)[edge] for x in self.edges[:2]), jnp.asarray(self.edges.side, dtype)[edge])
+        stop, axis, side = (jnp.asarray(x)[edge] for x in self.edges[:3])
+        edges = Edge(stop, axis, side.astype(dtype))
         rest = (self.source, self.start, self.physics)
 
         def one(edge: Edge, draws: BeamDraws, key: jax.Array) -> tuple[Array, Array, Array, Array]:

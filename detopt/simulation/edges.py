@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
 from detopt.backend import jax, jnp
@@ -110,7 +109,7 @@ def _by_number(draws: BeamDraws, along_x: Carrier, along_y: Carrier, first: Bool
 
 
 def _by_direction(draws: BeamDraws, names: tuple[str, ...], inside: Callable[[BeamDraws], Array]) -> Way:
-    normal, unravel = ravel_pytree(({name: draws.numbers[name] for name in names}, draws.dice.normal))
+    normal, unravel = jax.flatten_util.ravel_pytree(({name: draws.numbers[name] for name in names}, draws.dice.normal))
 
     def with_normals(values: Array) -> BeamDraws:
         numbers, rolled = unravel(values)

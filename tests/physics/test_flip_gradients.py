@@ -23,7 +23,8 @@ detector:
   frame: portal
 {trigger}  elements:
   - {{name: a, type: panel, z: 1.5 m, centre: {{x: 5 cm}}, span: 1.1 m, resolution: 2 mm, efficiency: 90 %, x_over_X0: 2 %}}
-  - {{name: b, type: panel, z: 1.2 m, centre: {{x: 12 cm, y: -4 cm}}, span: 0.9 m, tilt: {{y: 5 deg}}, resolution: 2 mm, efficiency: 90 %, x_over_X0: 2 %}}
+  - {{name: b, type: panel, z: 1.2 m, centre: {{x: 12 cm, y: -4 cm}}, span: 0.9 m, tilt: {{y: 5 deg}},
+     resolution: 2 mm, efficiency: 90 %, x_over_X0: 2 %}}
   - {{name: lead, type: slab, z: [0.4 m, 0.5 m], span: 40 cm, material: lead, slices: 2}}
   - {{name: d, type: panel, z: -0.1 m, centre: {{x: -10 cm}}, span: 1 m, resolution: 2 mm, efficiency: 90 %, x_over_X0: 2 %}}
   - {{name: e, type: panel, z: -0.5 m, centre: {{y: 6 cm}}, span: 1.1 m, resolution: 2 mm, efficiency: 90 %, x_over_X0: 2 %}}
@@ -71,11 +72,11 @@ FOCUSED = "{type: beam, momentum: 3 GeV, centre: {x: 55 mm}}"  # only scattering
 MOMENTUM = "{type: resolution, of: momentum}"
 
 CASES = {
-    "portal z": (PORTAL, COSMIC, ACCEPTED, {"b.z": "[1.15 m, 1.45 m]", "e.z": "[-0.45 m, -0.15 m]"}, ""),
+    "portal z": (PORTAL, COSMIC, ACCEPTED, {"b.z": "[1.15 m, 1.45 m]", "e.z": "[-0.8 m, -0.3 m]"}, ""),
     "portal sizes": (PORTAL, COSMIC, ACCEPTED, {"b.span.x": "[0.6 m, 1.2 m]", "b.centre.x": "[-20 cm, 40 cm]"}, ""),
     "portal tilt": (PORTAL, COSMIC, ACCEPTED, {"b.tilt.y": "[-20 deg, 40 deg]"}, ""),
     "portal efficiency": (PORTAL, COSMIC, ACCEPTED, {"b.efficiency": "[70 %, 99 %]", "d.efficiency": "[70 %, 99 %]"}, ""),
-    "portal from a point": (PORTAL, POINT, ACCEPTED, {"d.span": "[0.7 m, 1.3 m]", "d.z": "[-0.2 m, 0.2 m]"}, ""),
+    "portal from a point": (PORTAL, POINT, ACCEPTED, {"d.span": "[0.7 m, 1.3 m]", "d.z": "[-0.3 m, 0.2 m]"}, ""),
     "portal in a beam": (PORTAL, PENCIL, ACCEPTED, {"d.span": "[0.7 m, 1.3 m]", "e.centre.x": "[-30 cm, 30 cm]"}, ""),
     "portal sharpness": (
         PORTAL, COSMIC, ANGLE,

@@ -21,6 +21,7 @@ ORDER = [
     "materials",
     "parameters",
     "events",
+    "gradients",
     "detector",
     "simulation",
     "reconstruction",
