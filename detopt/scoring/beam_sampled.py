@@ -52,6 +52,7 @@ CANDIDATES = 4  # and one in so many is looked at for it
 _SPARE = 0.4
 _UNLIKELY = 0.03  # how often what promises nothing is tried nevertheless
 _FIXED = 0.03  # how often the edges of what does not move are tried, relative to the others
+_NEAR = 0.05  # of its value: how near to a cut the last step of a search must begin
 _CUTS = ("momentum", "angle")
 
 
@@ -290,7 +291,9 @@ class BeamEvaluator(ChunkedEvaluator):
                 return draws._replace(numbers={**draws.numbers, carrier.name: carrier.back(s)})
 
             begin = carrier.onto(draws.numbers[carrier.name])
-            landing = jax.lax.stop_gradient(land(lambda d: margin(fixed, d), along, begin, carrier.density, 1e-3))
+            landing = jax.lax.stop_gradient(
+                land(lambda d: margin(fixed, d), along, begin, carrier.density, _NEAR, True)
+            )
             nothing = undecided(fixed)
             on, off = (
                 self._statistics(fixed, landing.draws, nothing._replace(passes=nothing.passes.at[cut].set(sign)))

@@ -73,12 +73,17 @@ class SampledEvaluator(ChunkedEvaluator):
             all_hits: every sensor that is crossed gives a hit, whatever its efficiency.
         """
         super().__init__(objectives, constraints, prices, source, physics, space, events, exposure, precision)
+        self.source: Gun | Decay = source
         self.min_hits = fewest_hits(space.detector) + 1 if min_hits is None else min_hits
         self.conditioned, self.all_hits = conditioned, all_hits
         terms = (*self.objectives.values(), *self.constraints.values())
         asked = [(t.momentum, t.theta) for t in terms if hasattr(t, "momentum")]
         self._with_head = any(getattr(t, "needs_head", False) for t in terms)
         self.groups = list(dict.fromkeys([*([(None, None)] if self._with_head else []), *asked]))
+
+    def estimators(self) -> dict[str, str]:
+        """How the gradient to each variable comes about: all that is not pathwise is refused in barrels."""
+        return dict.fromkeys(self.space.names, "pathwise")
 
     # -- events ----------------------------------------------------------------------------------------------------------
 

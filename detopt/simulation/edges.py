@@ -23,7 +23,7 @@ from detopt.simulation.source import Source
 __all__ = ["Edge", "Edges", "Landing", "distance", "edges_of", "foreseen", "land", "onto_edge", "tried"]
 
 _STEPS = 2  # of Newton's method with the first slope, before the last
-_MISSED = 1e-3  # of half the span: what is further from the edge after all steps has not landed
+_MISSED = 0.01  # of half the span: what is further from the edge before the last step has not landed
 
 
 class Edges(NamedTuple):
@@ -160,10 +160,13 @@ def land(
     begin: Float[Array, ""],
     density: Callable[[Array], Array],
     tolerance: Float[Array, ""] | float,
+    reverse: bool = False,
 ) -> Landing:
-    """Solve inside(along(s)) = 0 for s, by Newton's method."""
+    """Solve inside(along(s)) = 0 for s, by Newton's method; `reverse` where only the reverse mode has a derivative."""
 
     def value_and_slope(s: Array) -> tuple[Array, Array]:
+        if reverse:
+            return jax.value_and_grad(lambda s: inside(along(s)))(s)
         return jax.jvp(lambda s: inside(along(s)), (s,), (jnp.ones_like(s),))
 
     def safely(value: Array, slope: Array) -> Array:

@@ -112,7 +112,7 @@ def carriers_of(source: Source, frame: str) -> dict[str, Carrier]:
     if isinstance(source, Gun):
         low, high = source.angles(frame)
         if low < high:
-            found["x"] = found["y"] = _outwards(_versine(low) / _versine(high))
+            found["x"] = found["y"] = _outwards(_versine(low), _versine(high))
     if not isinstance(source, (Gun, Beam)):
         kinds = _kinds(source)
         found = {way: straight(name, kinds[name]) for way, name in source.carriers().items()}
@@ -126,15 +126,22 @@ def normals_of(source: Source) -> tuple[str, ...]:
     return tuple(name for name, kind in _kinds(source).items() if kind == "normal")
 
 
-def _outwards(inner: float) -> Carrier:
-    """The polar angle of a gun, on a scale r = sin(theta / 2) / sin(high / 2) on which the particle moves steadily."""
-    return Carrier(
-        "theta",
-        density=lambda r: jnp.where((r >= math.sqrt(inner)) & (r <= 1), 2 * r / (1 - inner), 0.0),
-        onto=lambda u: jnp.sqrt(inner + u * (1 - inner)),
-        back=lambda r: (r**2 - inner) / (1 - inner),
-        radial=True,
-    )
+def _outwards(low: float, high: float) -> Carrier:
+    """The polar angle of a gun between two values of 1 - cos(theta), on the scale of tan(theta), which is straight."""
+
+    def onto(u: Array) -> Array:
+        less = low + u * (high - low)
+        return jnp.sqrt(jnp.maximum(less * (2 - less), 1e-12)) / (1 - less)
+
+    def back(t: Array) -> Array:
+        root = jnp.sqrt(1 + t**2)
+        return (t**2 / (root * (1 + root)) - low) / (high - low)
+
+    def density(t: Array) -> Array:
+        u = back(t)
+        return jnp.where((t > 0) & (u >= 0) & (u <= 1), t / (1 + t**2) ** 1.5 / (high - low), 0.0)
+
+    return Carrier("theta", density, onto, back, radial=True)
 
 
 def _gun(source: Gun, numbers: Numbers, start: Start, ahead: int) -> Rays:

@@ -9,6 +9,7 @@ from detopt.detector.elements import Slab
 from detopt.scoring.terms import BEAM, Coverage
 from detopt.simulation.source import Beam, Cosmic, Decay, Gun, Resonance, check_frame, word_of
 from detopt.study.corners import extreme
+from detopt.study.staging import aim_of
 
 if TYPE_CHECKING:
     from detopt.study.studies import Study
@@ -40,9 +41,28 @@ def check_beams(study: "Study", fault: Fault) -> None:
         fault(("search", "placement"), "placement: grid is for the radii of barrels")
     if study.physics.bending != "circle":
         fault(("physics", "bending"), "bending: parabola is an approximation for barrels in mode: expected")
+    if isinstance(source, Cosmic):
+        _check_aim(study, source, fault)
     _check_arms(study, fault)
     _check_terms(study, fault)
     _check_places(study, fault)
+
+
+def _check_aim(study: "Study", source: Cosmic, fault: Fault) -> None:
+    """Cosmic muons cross the same rectangle, whatever the design: others that a design would see are not simulated."""
+    try:
+        aim = aim_of(study.detector, source)
+        for v in study.space.variables:
+            values = {w.name: w.init for w in study.space.variables}
+            if any(aim_of(study.space.at({**values, v.name: end}), source) != aim for end in (v.lower, v.upper)):
+                fault(
+                    ("source",),
+                    f"cosmic muons aim at {source.aim or 'the highest sensor'}, which {v.name} changes: a design would be "
+                    "judged by a rectangle of its own. Name an element that stays as it is: aim: …",
+                )
+                return
+    except ValueError as error:
+        fault(("source",), str(error))
 
 
 def _check_arms(study: "Study", fault: Fault) -> None:

@@ -60,24 +60,8 @@ def aim_of(detector: Detector, source: Cosmic) -> Aim:
 
 
 def fixed_start(study: "Study") -> Start:
-    """Where the particles of a study start, the same for all designs within its bounds: before, or above, all of them.
-
-    Cosmic muons aim at the smallest rectangle that holds those of all designs, where the highest of these stands.
-    """
+    """Where the particles of a study start, the same for all designs within its bounds: before, or above, all of them."""
     frame, source = study.detector.frame, study.source
     forward = -1 if frame == "portal" else 1
     z = forward * extreme(study, lambda d: forward * start_of(d))
-    if not isinstance(source, Cosmic):
-        return Start(frame, z)
-
-    def end(axis: int, sign: int) -> float:
-        def reach(d: Detector) -> float:
-            aim = aim_of(d, source)
-            return -sign * aim.centre[axis] - aim.span[axis] / 2
-
-        return -sign * extreme(study, reach)
-
-    ends = [(end(axis, -1), end(axis, 1)) for axis in (0, 1)]
-    (left, right), (near, far) = ends
-    top = -extreme(study, lambda d: -aim_of(d, source).z)
-    return Start(frame, z, Aim(top, ((left + right) / 2, (near + far) / 2), (right - left, far - near)))
+    return Start(frame, z, aim_of(study.detector, source) if isinstance(source, Cosmic) else None)
