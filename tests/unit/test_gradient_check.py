@@ -38,7 +38,9 @@ def test_what_is_right_passes():
     assert (rows[0].low, rows[0].high) == (-0.3, 0.3)
 
 
-@pytest.mark.parametrize(("broken", "factor"), [("dropped", 0.0), ("reversed", -1.0), ("halved", 0.5), ("6 % off", 0.93)])
+@pytest.mark.parametrize(
+    ("broken", "factor"), [("dropped", 0.0), ("reversed", -1.0), ("halved", 0.5), ("6 % off", 0.93)]
+)
 def test_a_broken_edge_fails(broken, factor):
     rows = check(aperture(factor), HALF, True, Budget(keys=3000))
     assert [r.verdict for r in rows] == ["fail", "ok"], broken
