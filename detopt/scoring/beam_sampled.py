@@ -53,6 +53,7 @@ _SPARE = 0.4
 _UNLIKELY = 0.03  # how often what promises nothing is tried nevertheless
 _FIXED = 0.03  # how often the edges of what does not move are tried, relative to the others
 _NEAR = 0.05  # of its value: how near to a cut the last step of a search must begin
+_BOTH = np.array([1, -1], np.int32)  # with a decision taken, and without
 _CUTS = ("momentum", "angle")
 
 
@@ -231,11 +232,12 @@ class BeamEvaluator(ChunkedEvaluator):
             landing = jax.lax.stop_gradient(onto_edge(fixed, *rest, edge, draws))
             nothing = undecided(fixed)
 
-            def taken(sign: int) -> Array:
+            def taken(sign: Any) -> Array:
                 decided = nothing._replace(within=nothing.within.at[edge.stop, edge.axis].set(sign))
                 return self._often(fixed, landing.draws, decided, key)
 
-            return taken(1), taken(-1), landing.weight, distance(moving, *rest, edge, landing.draws)
+            on, off = jax.vmap(taken)(_BOTH)
+            return on, off, landing.weight, distance(moving, *rest, edge, landing.draws)
 
         looks = jax.random.split(stream(key, "looks"), count)
         on, off, weight, handle = jax.vmap(one)(edges, draws, looks)
@@ -267,10 +269,11 @@ class BeamEvaluator(ChunkedEvaluator):
 
         def one(sensor: Array, draws: BeamDraws, key: jax.Array) -> tuple[Array, Array]:
             nothing = undecided(fixed)
-            on, off = (
-                self._often(fixed, draws, nothing._replace(fires=nothing.fires.at[sensor].set(sign)), key)
-                for sign in (1, -1)
-            )
+
+            def taken(sign: Any) -> Array:
+                return self._often(fixed, draws, nothing._replace(fires=nothing.fires.at[sensor].set(sign)), key)
+
+            on, off = jax.vmap(taken)(_BOTH)
             return on, off
 
         on, off = jax.vmap(one)(sensor, draws, jax.random.split(stream(key, "looks"), count))
@@ -295,10 +298,12 @@ class BeamEvaluator(ChunkedEvaluator):
                 land(lambda d: margin(fixed, d), along, begin, carrier.density, _NEAR, True)
             )
             nothing = undecided(fixed)
-            on, off = (
-                self._statistics(fixed, landing.draws, nothing._replace(passes=nothing.passes.at[cut].set(sign)))
-                for sign in (1, -1)
-            )
+
+            def taken(sign: Any) -> Array:
+                decided = nothing._replace(passes=nothing.passes.at[cut].set(sign))
+                return self._statistics(fixed, landing.draws, decided)
+
+            on, off = jax.vmap(taken)(_BOTH)
             return on, off, landing.weight, margin(moving, landing.draws)
 
         on, off, weight, handle = jax.vmap(one)(draws)

@@ -22,7 +22,7 @@ from detopt.simulation.source import Source
 
 __all__ = ["Edge", "Edges", "Landing", "distance", "edges_of", "foreseen", "land", "onto_edge", "tried"]
 
-_STEPS = 2  # of Newton's method with the first slope, before the last
+_STEPS = 3  # of Newton's method
 _MISSED = 0.01  # of half the span: what is further from the edge before the last step has not landed
 
 
@@ -169,16 +169,13 @@ def land(
             return jax.value_and_grad(lambda s: inside(along(s)))(s)
         return jax.jvp(lambda s: inside(along(s)), (s,), (jnp.ones_like(s),))
 
-    def safely(value: Array, slope: Array) -> Array:
-        return value / jnp.where(slope == 0, 1.0, slope)
+    def step(_: Any, at: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        s, _, _ = at
+        value, slope = value_and_slope(s)
+        return s - value / jnp.where(slope == 0, 1.0, slope), value, slope
 
-    s = begin
-    value, slope = value_and_slope(s)
-    s = s - safely(value, slope)
-    for _ in range(_STEPS - 1):
-        s = s - safely(inside(along(s)), slope)
-    value, slope = value_and_slope(s)
-    s = s - safely(value, slope)
+    # A loop, so that it is compiled once.
+    s, value, slope = jax.lax.fori_loop(0, _STEPS, step, (begin, jnp.zeros_like(begin), jnp.zeros_like(begin)))
     landed = (jnp.abs(value) < tolerance) & (slope != 0) & jnp.isfinite(s)
     s = jnp.where(landed, s, begin)
     weight = jnp.where(landed, density(s) / jnp.abs(jnp.where(slope == 0, 1.0, slope)), 0.0)
