@@ -11,8 +11,9 @@ from pathlib import Path
 
 if version("jaxlib") == "0.10.2":
     # Its CPU compiler fuses some reductions wrongly: rows of a batch get each other's sums (jax issue 39103).
+    # Before all other flags: what does not begin with dashes would end the list.
     os.environ["XLA_FLAGS"] = (
-        f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_experimental_ynn_fusion_type=-reduce".strip()
+        f"--xla_cpu_experimental_ynn_fusion_type=-reduce {os.environ.get('XLA_FLAGS', '')}".strip()
     )
 
 import jax

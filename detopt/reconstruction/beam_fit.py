@@ -133,9 +133,12 @@ def straight_track(
     return LinearTrack(hit, kick, variance, local, crossed)
 
 
+@jax.custom_vjp
 def _solve(matrix: Float[Array, "s k k"], columns: Float[Array, "s k n"]) -> Float[Array, "s k n"]:
     """Gauss and Jordan's elimination; the diagonal is near one. Entry by entry, so that all arithmetic vectorises."""
     k, n = columns.shape[1:]
+    # Left to itself the compiler would repeat what comes before for each entry.
+    matrix, columns = jax.lax.optimization_barrier((matrix, columns))
     rows = [[matrix[:, i, j] for j in range(k)] + [columns[:, i, j] for j in range(n)] for i in range(k)]
     for i in range(k):
         rows[i] = [x / rows[i][i] for x in rows[i]]
@@ -143,7 +146,22 @@ def _solve(matrix: Float[Array, "s k k"], columns: Float[Array, "s k n"]) -> Flo
             if j != i:
                 factor = rows[j][i]
                 rows[j] = [x - factor * y for x, y in zip(rows[j], rows[i], strict=True)]
+        rows = jax.lax.optimization_barrier(rows)
     return jnp.stack([jnp.stack(row[k:], -1) for row in rows], 1)
+
+
+def _solve_forward(matrix: Array, columns: Array) -> tuple[Array, tuple[Array, Array]]:
+    solution = _solve(matrix, columns)
+    return solution, (matrix, solution)
+
+
+def _solve_backward(residuals: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
+    matrix, solution = residuals
+    columns = _solve(jnp.swapaxes(matrix, 1, 2), cotangent)
+    return -columns @ jnp.swapaxes(solution, 1, 2), columns
+
+
+_solve.defvjp(_solve_forward, _solve_backward)
 
 
 def _state(muon: Muon, charge: Array, z: Float[Array, " s"]) -> Float[Array, "s 5"]:
