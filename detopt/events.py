@@ -36,6 +36,7 @@ class Hits(NamedTuple):
 
     seen: Bool[Array, "*batch n"]
     deviation: Float[Array, "*batch n 2"]  # measured minus reference along the two axes, in mm
+    crossed: Bool[Array, "*batch n"]  # flown through, seen or not: all of these scatter
 
 
 class Tracks(NamedTuple):

@@ -2,8 +2,8 @@
 
 Between x - h and x + h the mean derivative is the difference (f(x + h) - f(x - h)) / 2h: exactly, however f bends, so h may
 be as large as the noise of a difference wants it, and a wrong derivative has nowhere to hide. For each of at least 30
-independent keys D = derivative - difference: the derivative at one of 30 points that are spread over the step, the
-difference over all of it, both on the events of that key. The scale is S = max(|difference|, 2 % of the score over the
+independent keys D = derivative - difference: the derivative at one of 30 points that are spread evenly over the step (so
+that how it changes along the step is no error), the difference over all of it, both on the events of that key. The scale is S = max(|difference|, 2 % of the score over the
 range of the parameter). A row passes where |mean D| + 2 SE < 5 % of S, fails where |mean D| - 2 SE > 5 % of S, and
 otherwise gets more keys until the budget is spent: then it is undecided, which is not ok. What seems to fail is given more
 keys as well: few rare events can make an error look small.
@@ -165,7 +165,7 @@ class _Check:
         return np.asarray(self._values(points, key), float)
 
     def _pair(self, parameter: int, number: int) -> tuple[np.ndarray, ...]:
-        """Value, derivative somewhere within the step, and difference over all of it (m,), on the events of one key."""
+        """Value, derivative somewhere within the step, difference over all of it (m,), on the events of one key; and where."""
         h, key = self.budget.step, self._key(number)
         # Every batch has its points spread evenly, each in a strip of its own.
         rng = np.random.default_rng([self.budget.seed, parameter, number])
@@ -174,10 +174,11 @@ class _Check:
         where[parameter] += h * (2 * (strip + rng.uniform()) / BATCH - 1)
         value, slope = (np.asarray(x, float) for x in self._slopes(where, key))
         ends = self._at(np.array([h, -h]), parameter, key)
-        return value, slope[:, parameter], (ends[0] - ends[1]) / (2 * h)
+        return value, slope[:, parameter], (ends[0] - ends[1]) / (2 * h), where[parameter]
 
     def _summary(self, parameter: int, columns: list[tuple[np.ndarray, ...]]) -> list[Row]:
-        values, slopes, differences = (np.array(column) for column in zip(*columns, strict=True))
+        values, slopes, differences, where = (np.array(column) for column in zip(*columns, strict=True))
+        order = np.argsort(where)
         rows = []
         for i, score in enumerate(values.mean(axis=0)):
             mean, error = _mean(differences[:, i])
@@ -186,10 +187,10 @@ class _Check:
                 Row(
                     i,
                     parameter,
-                    *_mean(slopes[:, i]),
+                    *_mean(slopes[order, i], True),
                     mean,
                     error,
-                    *_mean(slopes[:, i] - differences[:, i]),
+                    *_mean((slopes - differences)[order, i], True),
                     scale,
                     len(columns),
                     self.budget.step,
@@ -248,5 +249,10 @@ class _Check:
         return change.mean(axis=0), spread
 
 
-def _mean(column: Float[np.ndarray, " keys"]) -> tuple[float, float]:
-    return float(column.mean()), float(column.std(ddof=1) / np.sqrt(len(column)))
+def _mean(column: Float[np.ndarray, " keys"], along: bool = False) -> tuple[float, float]:
+    """Mean and standard error; of a column in order along a step that it covers evenly, without what bends over it."""
+    if along:
+        spread = np.sqrt(np.mean(np.diff(column) ** 2) / 2)
+    else:
+        spread = column.std(ddof=1)
+    return float(column.mean()), float(spread / np.sqrt(len(column)))

@@ -16,6 +16,9 @@ from detopt.inference.heads import SetHead, TrackHead
 
 __all__ = ["Network", "SetNetwork", "TrackNetwork", "make_network", "normalised"]
 
+Scores = tuple[Float[Array, " exposures"], Float[Array, " exposures"]]
+Swapped = tuple[Float[Array, "exposures k"], Float[Array, "exposures k"]]  # with the muon k, one at a time
+
 
 class Network(eqx.Module):
     """What both heads share: inputs are shifted and scaled to mean 0 and width 1."""
@@ -54,12 +57,23 @@ class TrackNetwork(Network):
         """Mean cross-entropy in nats."""
         return jnp.mean(self.scores(batch)[0])
 
-    def scores(self, batch: Exposures) -> tuple[Float[Array, " exposures"], Float[Array, " exposures"]]:
+    def scores(self, batch: Exposures) -> Scores:
         """Cross-entropy (nats) and squared error of the probability, of each exposure."""
+        entropy, square = self._of_muons(batch)
+        return jnp.mean(entropy, 1), jnp.mean(square, 1)
+
+    def swapped(self, batch: Exposures, others: Exposures) -> Swapped:
+        """The same, with another muon in the place of one of its first."""
+        mine, theirs = self._of_muons(batch), self._of_muons(others)
+        (entropy, square) = (
+            jnp.mean(m, 1)[:, None] + (t - m[:, : t.shape[1]]) / m.shape[1] for m, t in zip(mine, theirs, strict=True)
+        )
+        return entropy, square
+
+    def _of_muons(self, batch: Exposures) -> tuple[Float[Array, "exposures muons"], Float[Array, "exposures muons"]]:
         odds = self.log_odds(batch)
         truth = batch.displaced.astype(odds.dtype)
-        entropy = jax.nn.softplus(odds) - truth * odds
-        return jnp.mean(entropy, 1), jnp.mean((jax.nn.sigmoid(odds) - truth) ** 2, 1)
+        return jax.nn.softplus(odds) - truth * odds, (jax.nn.sigmoid(odds) - truth) ** 2
 
 
 class SetNetwork(Network):
@@ -73,23 +87,42 @@ class SetNetwork(Network):
 
     def estimate(self, batch: Exposures) -> tuple[Float[Array, " exposures"], Float[Array, " exposures"]]:
         """Fraction and its standard deviation."""
-        each = jax.vmap(jax.vmap(self.embed))(self.inputs(batch))
-        muons = batch.seen.shape[1]
-        total = jnp.sum(jnp.where(batch.seen[..., None], each, 0.0), axis=1) / muons
-        seen = jnp.mean(batch.seen.astype(total.dtype), axis=1, keepdims=True)
-        answer = jax.vmap(self.readout)(jnp.concatenate([total, seen, batch.condition], -1))
-        sigma = jnp.exp(answer[:, 1] + self.calibration[0] - 0.5 * math.log(muons))
-        return jax.nn.sigmoid(answer[:, 0]), sigma
+        means = jnp.mean(self._of_muons(batch), axis=1)
+        return jax.vmap(self._answer, (0, 0, None))(means, batch.condition, batch.seen.shape[1])
+
+    def _of_muons(self, batch: Exposures) -> Float[Array, "exposures muons width+1"]:
+        """What each muon adds to its exposure: all that it is known by, and that there is a track."""
+        each = jnp.where(batch.seen[..., None], jax.vmap(jax.vmap(self.embed))(self.inputs(batch)), 0.0)
+        return jnp.concatenate([each, batch.seen[..., None].astype(each.dtype)], -1)
+
+    def _answer(
+        self, means: Float[Array, " width+1"], condition: Float[Array, " variables"], muons: int
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        answer = self.readout(jnp.concatenate([means, condition]))
+        return jax.nn.sigmoid(answer[0]), jnp.exp(answer[1] + self.calibration[0] - 0.5 * math.log(muons))
 
     def training_loss(self, batch: Exposures) -> Float[Array, ""]:
         """Mean negative log-likelihood of a normal distribution."""
         return jnp.mean(self.scores(batch)[0])
 
-    def scores(self, batch: Exposures) -> tuple[Float[Array, " exposures"], Float[Array, " exposures"]]:
+    def scores(self, batch: Exposures) -> Scores:
         """Negative log-likelihood and squared error of the fraction, of each exposure."""
-        mean, sigma = self.estimate(batch)
-        error = mean - batch.fraction
-        return jnp.log(sigma) + (error / sigma) ** 2 / 2 + 0.5 * math.log(2 * math.pi), error**2
+        return _normal_scores(*self.estimate(batch), batch.fraction)
+
+    def swapped(self, batch: Exposures, others: Exposures) -> Swapped:
+        """The same, with another muon in the place of one of its first."""
+        mine, theirs = self._of_muons(batch), self._of_muons(others)
+        muons = mine.shape[1]
+        means = jnp.mean(mine, axis=1)[:, None] + (theirs - mine[:, : theirs.shape[1]]) / muons
+        answer = jax.vmap(jax.vmap(self._answer, (0, None, None)), (0, 0, None))
+        return _normal_scores(*answer(means, batch.condition, muons), batch.fraction[:, None])
+
+
+def _normal_scores(
+    mean: Float[Array, "*batch"], sigma: Float[Array, "*batch"], truth: Float[Array, "..."]
+) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
+    error = mean - truth
+    return jnp.log(sigma) + (error / sigma) ** 2 / 2 + 0.5 * math.log(2 * math.pi), error**2
 
 
 def make_network(head: TrackHead | SetHead, variables: int, key: jax.Array, dtype: Any) -> TrackNetwork | SetNetwork:

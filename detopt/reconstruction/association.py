@@ -180,11 +180,13 @@ def _follow(
     return taken, chi2
 
 
-def chosen_hits(association: Association, deviation: Float[Array, "*batch n m 2"]) -> Hits:
+def chosen_hits(
+    association: Association, deviation: Float[Array, "*batch n m 2"], crossed: Bool[Array, "*batch n"]
+) -> Hits:
     """The chosen candidates, for a fit."""
     seen = association.chosen >= 0
     picked = jnp.take_along_axis(deviation, jnp.maximum(association.chosen, 0)[..., None, None], axis=-2)
-    return Hits(seen, jnp.where(seen[..., None], picked[..., 0, :], 0.0))
+    return Hits(seen, jnp.where(seen[..., None], picked[..., 0, :], 0.0), crossed)
 
 
 class Quality(NamedTuple):

@@ -36,8 +36,9 @@ from detopt.simulation.beam_event import (
     undecided,
 )
 from detopt.simulation.draws import Start
-from detopt.simulation.edges import Edge, distance, edges_of, foreseen, land, onto_edge, tried
+from detopt.simulation.edges import Edge, distance, edges_of, foreseen, onto_edge
 from detopt.simulation.flight import Leg, Muon
+from detopt.simulation.landing import land, spread, tried
 from detopt.simulation.physics import Physics
 from detopt.simulation.rays import carriers_of, normals_of
 from detopt.simulation.source import Beam, Gun, Source
@@ -265,7 +266,7 @@ class BeamEvaluator(ChunkedEvaluator):
         """Hits that are there or not."""
         count, number = self.flipped, len(self.efficiencies)
         draws = self._draws(key, count, moving.stops.middle.dtype)
-        sensor = jnp.asarray(self.efficiencies)[_spread(np.full(number, 1 / number), stream(key, "which"), count)]
+        sensor = jnp.asarray(self.efficiencies)[spread(jnp.full(number, 1 / number), stream(key, "which"), count)]
 
         def one(sensor: Array, draws: BeamDraws, key: jax.Array) -> tuple[Array, Array]:
             nothing = undecided(fixed)
@@ -356,10 +357,3 @@ def _margin(cut: str, trigger: Any, tracks: tuple[ArmTrack, ...]) -> Float[Array
     both = first.found & last.found
     kink = jnp.where(both, last.parameters[2:4] - first.parameters[2:4], 1.0)
     return 0.5 * jnp.log(jnp.sum(kink**2) + tiny) - jnp.log(trigger.angle)
-
-
-def _spread(probability: np.ndarray, key: jax.Array, count: int) -> Array:
-    """Which of some choices each of N events takes: systematic sampling, so that all are taken as often as they should."""
-    ends = np.cumsum(probability)
-    at = (jnp.arange(count) + jax.random.uniform(key, ())) / count
-    return jnp.minimum(jnp.searchsorted(jnp.asarray(ends), at), len(ends) - 1).astype(jnp.int32)

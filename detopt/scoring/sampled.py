@@ -1,49 +1,44 @@
-"""`evaluate` in `sampled` mode: Monte Carlo muons through the detector, the fit and the head.
+"""`evaluate` of barrels in `sampled` mode: Monte Carlo muons through the detector, the fit and the head.
 
-A scan over chunks of additive statistics, then one readout with the same terms as `expected` mode has: memory stays flat
-in the number of events, and the spread of the chunks gives the errors.
+The terms are those of `expected` mode. Gradients are pathwise, and by flips (see `detopt.gradients.flips`) where a muon
+gains or loses a layer at its ends, or a hit that an efficiency decides on. A head that looks at many muons together sees one
+of them change: its loss is no sum, and is taken with that muon and without it.
 """
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from detopt.backend import jax, jnp
 from detopt.detector.cost import Prices
 from detopt.detector.detector import Detector
+from detopt.detector.surfaces import surfaces
 from detopt.events import Particles, Tracks
+from detopt.gradients.flips import with_flips
 from detopt.inference.features import Exposures, exposures
 from detopt.parameters import Space
 from detopt.reconstruction.expected import ExpectedTracks, fewest_hits
 from detopt.reconstruction.reconstruct import reconstruct
+from detopt.scoring.barrel_flips import BarrelFlips
+from detopt.scoring.barrel_sums import Columns, Sums, columns_of
 from detopt.scoring.chunks import ChunkedEvaluator
-from detopt.scoring.core import GAUSSIAN, core_weight
+from detopt.scoring.core import GAUSSIAN
 from detopt.scoring.evaluate import HeadLoss, View, score_terms
 from detopt.scoring.score import Score
 from detopt.simulation.generate import generate
-from detopt.simulation.helix import particle_path
 from detopt.simulation.physics import Physics
-from detopt.simulation.simulate import simulate
+from detopt.simulation.simulate import (
+    barrel_flight,
+    roll,
+    simulate,
+)
 from detopt.simulation.source import Decay, Gun
 from detopt.simulation.streams import stream
 
 __all__ = ["SampledEvaluator"]
-
-
-class Sums(NamedTuple):
-    """Means over the muons of a chunk, for each of G groups of muons, and over its exposures for the head."""
-
-    tracks: Float[Array, "*chunks G"]
-    z_tracks: Float[Array, "*chunks G"]
-    squares: Float[
-        Array, "*chunks G 5"
-    ]  # weighted, of the residuals of tracks, kappa relative; 0 for what is not found
-    weights: Float[Array, "*chunks G 5"]
-    head: Float[Array, "*chunks 2"]
 
 
 class SampledEvaluator(ChunkedEvaluator):
@@ -80,10 +75,13 @@ class SampledEvaluator(ChunkedEvaluator):
         asked = [(t.momentum, t.theta) for t in terms if hasattr(t, "momentum")]
         self._with_head = any(getattr(t, "needs_head", False) for t in terms)
         self.groups = list(dict.fromkeys([*([(None, None)] if self._with_head else []), *asked]))
+        self.flips = BarrelFlips(
+            source, physics, space, self.groups, self.min_hits, exposure if self._with_head else None, self.chunk
+        )
 
     def estimators(self) -> dict[str, str]:
-        """How the gradient to each variable comes about: all that is not pathwise is refused in barrels."""
-        return dict.fromkeys(self.space.names, "pathwise")
+        """How the gradient to each variable comes about."""
+        return self.flips.estimators
 
     # -- events ----------------------------------------------------------------------------------------------------------
 
@@ -113,44 +111,34 @@ class SampledEvaluator(ChunkedEvaluator):
             return jnp.zeros(0, dtype)
         return jnp.stack(self.space.coordinates(design, jnp.log)).astype(dtype)
 
-    def crossed(self, design: Detector, key: jax.Array, number: int) -> Bool[Array, "muons n"]:
-        """Which surfaces the muons of all groups hit: to find edges."""
+    def met(
+        self, design: Detector, key: jax.Array, number: int
+    ) -> tuple[Bool[Array, "muons n"], Bool[Array, "muons n"]]:
+        """Which surfaces the muons of all groups cross, and which they would if no flip decided on that."""
         design = self._cast(design)
-        found = []
-        for group in self.groups:
+        stacked, crossed, would = surfaces(design), [], []
+        for group, (low, high) in zip(self.groups, self.flips.angles, strict=True):
             particles, _ = self._generate(design, key, group, self.exposure * math.ceil(number / self.exposure))
-            found.append(simulate(design, particles, self.source.charge, self.physics, key, all_hits=True).seen)
-        return jnp.concatenate(found)
+            charge = jnp.full_like(particles.momentum, self.source.charge)
+            rolled = roll(stacked, key, len(charge), self.physics)
+            flight = barrel_flight(design, stacked, particles, charge, self.physics, rolled).flight
+            crossed.append(flight.crossed)
+            would.append(flight.reached if low < high else flight.crossed)
+        return jnp.concatenate(crossed), jnp.concatenate(would)
 
-    def _chunk(self, design: Detector, head: Any, condition: Array, key: jax.Array) -> Sums:
+    def _chunk(self, moving: tuple[Detector, Array], head: Any, key: jax.Array) -> Sums:
+        design, condition = moving
         drawn = [self._generate(design, key, group, self.chunk) for group in self.groups]
         particles = jax.tree.map(lambda *each: jnp.concatenate(each), *(p for p, _ in drawn))
         tracks = self._tracks(design, particles, key)
-
-        def mean(column: Array) -> Array:
-            return jnp.mean(column.reshape(len(self.groups), self.chunk, *column.shape[1:]), axis=1)
-
-        residual = jnp.stack([f - t for f, t in zip(tracks.fitted, particles.start, strict=True)], -1)
-        kappa = particle_path(design, particles.momentum, particles.theta, self.source.charge).kappa
-        kappa = jnp.where(kappa == 0, 1.0, kappa)  # without a field pT is not measured, and must not spoil the rest
-        sine2 = jnp.sin(particles.theta) ** 2
-        pull2 = residual**2 / jnp.maximum(jnp.diagonal(tracks.covariance, axis1=1, axis2=2), 1e-30)
-        residual = residual.at[:, 2].divide(kappa).at[:, 4].multiply(sine2)
-        counted = jnp.stack([tracks.found] * 3 + [tracks.z_found] * 2, -1)
-        dtype = residual.dtype
-        weight = jnp.where(counted, core_weight(pull2), 0.0)
-        loss = jnp.zeros(2, dtype)
+        columns = columns_of(design, particles, tracks, self.source.charge)
+        loss = jnp.zeros(2, condition.dtype)
         if self._with_head:
             # The source's own muons come first.
             seen, truth = jax.tree.map(lambda x: x[: self.chunk], (tracks, particles))
             loss = jnp.stack([jnp.mean(s) for s in head.scores(exposures(seen, truth, drawn[0][1], condition))])
-        return Sums(
-            mean(tracks.found.astype(dtype)),
-            mean(tracks.z_found.astype(dtype)),
-            mean(weight * jnp.where(counted, residual, 0.0) ** 2),
-            mean(weight),
-            loss,
-        )
+        shape = (len(self.groups), self.chunk)
+        return Sums(jax.tree.map(lambda c: jnp.mean(c.reshape(*shape, *c.shape[1:]), axis=1), columns), loss)
 
     # -- the score ---------------------------------------------------------------------------------------------------------
 
@@ -158,25 +146,25 @@ class SampledEvaluator(ChunkedEvaluator):
         """Statistics of every chunk."""
         if not self.groups:
             dtype = jnp.result_type(*jax.tree.leaves(design))
-            return Sums(*(jnp.zeros((self.chunks, *s), dtype) for s in ((0,), (0,), (0, 5), (0, 5), (2,))))
+            none = Columns(*(jnp.zeros((self.chunks, *s), dtype) for s in ((0,), (0,), (0, 5), (0, 5))))
+            return Sums(none, jnp.zeros((self.chunks, 2), dtype))
         small, condition = self._cast(design), self._condition(design)
 
-        # The reverse pass keeps nothing of a chunk, and computes it again.
-        chunk = eqx.filter_checkpoint(self._chunk)
+        chunk = with_flips(self._chunk, self.flips)
 
         def step(_: None, key: jax.Array) -> tuple[None, Sums]:
-            return None, chunk(small, head, condition, key)
+            return None, chunk((small, condition), head, key)
 
         return jax.lax.scan(step, None, jax.random.split(key, self.chunks))[1]
 
     def _readout(self, design: Detector, mean: Sums) -> Score:
         """The score of mean statistics: anything nonlinear happens here."""
-        variance = [mean.squares[:, i] / mean.weights[:, i] / GAUSSIAN for i in range(5)]
+        variance = [mean.muons.squares[:, i] / mean.muons.weights[:, i] / GAUSSIAN for i in range(5)]
         if design.field is None:
             variance[2] = jnp.full_like(variance[2], jnp.inf)
         tracks = ExpectedTracks(
             d0=variance[0], phi=variance[1], pt=variance[2], z0=variance[3], theta=variance[4],
-            efficiency=mean.tracks, z_efficiency=mean.z_tracks,
+            efficiency=mean.muons.tracks, z_efficiency=mean.muons.z_tracks,
         )  # fmt: skip
         rows = {group: (np.array([i]), np.ones(1)) for i, group in enumerate(self.groups)}
         head = HeadLoss(*mean.head) if self._with_head else None

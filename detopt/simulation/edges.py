@@ -7,7 +7,7 @@ normal numbers are normal.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -16,13 +16,13 @@ from detopt.backend import jax, jnp
 from detopt.simulation.beam_event import BeamDraws, Line, fly_event
 from detopt.simulation.draws import DENSITIES, Carrier, Start
 from detopt.simulation.flight import Leg
+from detopt.simulation.landing import Landing, land
 from detopt.simulation.physics import Physics
 from detopt.simulation.rays import carriers_of, normals_of
 from detopt.simulation.source import Source
 
-__all__ = ["Edge", "Edges", "Landing", "distance", "edges_of", "foreseen", "land", "onto_edge", "tried"]
+__all__ = ["Edge", "Edges", "distance", "edges_of", "foreseen", "onto_edge"]
 
-_STEPS = 3  # of Newton's method
 _MISSED = 0.01  # of half the span: what is further from the edge before the last step has not landed
 
 
@@ -41,14 +41,6 @@ class Edge(NamedTuple):
     stop: Int[Array, ""]
     axis: Int[Array, ""]
     side: Float[Array, ""]
-
-
-class Landing(NamedTuple):
-    """A muon that stands on an edge."""
-
-    draws: BeamDraws
-    weight: Float[Array, ""]  # density of the draw that was moved, over the slope of the distance from the edge
-    landed: Bool[Array, ""]  # whether it could be put there; otherwise the weight is 0
 
 
 def edges_of(bounded: tuple[bool, ...], share: Float[np.ndarray, "s 2"]) -> Edges:
@@ -138,45 +130,3 @@ def foreseen(line: Line, source: Source, start: Start, edges: Edges, leg: Leg) -
         local = jnp.broadcast_to(leg.local, (len(rows), *leg.local.shape))
         local = local.at[rows, :, edges.axis].add((there - here)[:, None])
     return (jnp.abs(local) <= half[None]).all(-1).at[rows, edges.stop].set(True)
-
-
-def tried(worth: Float[Array, "N E"], key: jax.Array, count: int) -> tuple[Array, Array, Array]:
-    """Events and edges, as often as they are worth it, by systematic sampling; and how often that is, over the average.
-
-    Returns:
-        Indices of events and of edges, and the chance of each relative to one in N (count,).
-    """
-    flat = worth.T.reshape(-1).astype(float)
-    ends = jnp.cumsum(flat)
-    at = (jnp.arange(count) + jax.random.uniform(key, ())) / count * ends[-1]
-    index = jnp.minimum(jnp.searchsorted(ends, at, side="right"), len(flat) - 1)
-    chance = flat[index] / ends[-1] * len(worth)
-    return index % len(worth), index // len(worth), chance.astype(worth.dtype)
-
-
-def land(
-    inside: Callable[[Any], Array],
-    along: Callable[[Array], Any],
-    begin: Float[Array, ""],
-    density: Callable[[Array], Array],
-    tolerance: Float[Array, ""] | float,
-    reverse: bool = False,
-) -> Landing:
-    """Solve inside(along(s)) = 0 for s, by Newton's method; `reverse` where only the reverse mode has a derivative."""
-
-    def value_and_slope(s: Array) -> tuple[Array, Array]:
-        if reverse:
-            return jax.value_and_grad(lambda s: inside(along(s)))(s)
-        return jax.jvp(lambda s: inside(along(s)), (s,), (jnp.ones_like(s),))
-
-    def step(_: Any, at: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        s, _, _ = at
-        value, slope = value_and_slope(s)
-        return s - value / jnp.where(slope == 0, 1.0, slope), value, slope
-
-    # A loop, so that it is compiled once.
-    s, value, slope = jax.lax.fori_loop(0, _STEPS, step, (begin, jnp.zeros_like(begin), jnp.zeros_like(begin)))
-    landed = (jnp.abs(value) < tolerance) & (slope != 0) & jnp.isfinite(s)
-    s = jnp.where(landed, s, begin)
-    weight = jnp.where(landed, density(s) / jnp.abs(jnp.where(slope == 0, 1.0, slope)), 0.0)
-    return Landing(along(s), weight, landed)

@@ -12,7 +12,17 @@ from detopt.events import Deviation, Particles
 from detopt.simulation.helix import reference
 from detopt.simulation.source import MUON_MASS, Decay, Gun
 
-__all__ = ["generate"]
+__all__ = ["Numbers", "born", "draw_births", "generate"]
+
+
+class Numbers(NamedTuple):
+    """All that is random in a muon's birth: uniform numbers, independent of each other."""
+
+    angle: Float[Array, "*batch"]
+    momentum: Float[Array, "*batch"]
+    displaced: Float[Array, "*batch"]
+    decay: Float[Array, "5 *batch"]
+    fraction: Float[Array, "*batch"]  # the same for all muons of an exposure
 
 
 def generate(
@@ -38,35 +48,54 @@ def generate(
     Returns:
         Particles (exposures, muons), and the fraction of displaced muons that each exposure was drawn with (exposures,).
     """
+    particles, fraction = born(source, draw_births(key, shape, dtype), B, momentum, theta)
+    return particles, fraction[:, 0]
+
+
+def draw_births(key: jax.Array, shape: tuple[int, int], dtype: Any) -> Numbers:
+    """The numbers of (exposures, muons)."""
     keys = dict(zip(("angle", "momentum", "fraction", "decay", "displaced"), jax.random.split(key, 5), strict=True))
+    fraction = jax.random.uniform(keys["fraction"], (shape[0], 1), dtype)
+    return Numbers(
+        angle=jax.random.uniform(keys["angle"], shape, dtype),
+        momentum=jax.random.uniform(keys["momentum"], shape, dtype),
+        displaced=jax.random.uniform(keys["displaced"], shape, dtype),
+        decay=jax.random.uniform(keys["decay"], (5, *shape), dtype),
+        fraction=jnp.broadcast_to(fraction, shape),
+    )
+
+
+def born(
+    source: Gun | Decay,
+    numbers: Numbers,
+    B: Float[Array, ""] | None,
+    momentum: float | None = None,
+    theta: float | None = None,
+) -> tuple[Particles, Float[Array, "*batch"]]:
+    """The muons that some numbers make, each on its own, and the fraction of displaced ones among their like."""
+    nothing = jnp.zeros_like(numbers.angle)
     low, high = source.angles() if theta is None else (theta, theta)
-    if low == high:
-        angle = jnp.full(shape, low, dtype)
-    else:
-        u = jax.random.uniform(keys["angle"], shape, dtype)
-        angle = jnp.arccos(math.cos(low) + u * (math.cos(high) - math.cos(low)))
-    nothing = jnp.zeros(shape, dtype)
+    angle = nothing + low
+    if low < high:
+        angle = jnp.arccos(math.cos(low) + numbers.angle * (math.cos(high) - math.cos(low)))
     if momentum is not None or not isinstance(source, Decay):
         low, high = source.momentum if momentum is None else (momentum, momentum)
-        u = jax.random.uniform(keys["momentum"], shape, dtype) if low < high else nothing
-        p = low * jnp.exp(u * math.log(high / low))
+        p = low * jnp.exp((numbers.momentum if low < high else nothing) * math.log(high / low))
         prompt = Deviation(nothing, nothing, nothing, nothing, nothing)
-        return Particles(p, angle, prompt, jnp.zeros(shape, bool)), jnp.zeros(shape[0], dtype)
+        return Particles(p, angle, prompt, jnp.zeros(nothing.shape, bool)), nothing
     low, high = source.displaced
-    fraction = low + (high - low) * jax.random.uniform(keys["fraction"], shape[:1], dtype)
-    p, born = _decays(source, keys["decay"], angle, B)
-    displaced = jax.random.uniform(keys["displaced"], shape, dtype) < fraction[:, None]
-    start = Deviation(*(jnp.where(displaced, x, 0.0) for x in born))
+    fraction = low + (high - low) * numbers.fraction
+    p, away = _decays(source, numbers.decay, angle, B)
+    displaced = numbers.displaced < fraction
+    start = Deviation(*(jnp.where(displaced, x, 0.0) for x in away))
     return Particles(p, angle, start, displaced), fraction
 
 
 def _decays(
-    source: Decay, key: jax.Array, theta: Float[Array, "*batch"], B: Float[Array, ""] | None
+    source: Decay, u: Float[Array, "5 *batch"], theta: Float[Array, "*batch"], B: Float[Array, ""] | None
 ) -> tuple[Float[Array, "*batch"], Deviation]:
     """Momenta of the muons, and the helices of those whose hadron flew."""
-    dtype = theta.dtype
     hadron, tables = source.properties, _kinematics(source)
-    u = jax.random.uniform(key, (5, *theta.shape), dtype)
     row, rest = tables.draw(u[0], u[1])
     boost = jnp.exp(row) / hadron.mass
     gamma = jnp.sqrt(1 + boost**2)

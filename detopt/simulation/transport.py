@@ -40,7 +40,8 @@ class Surface(NamedTuple):
 class Passage(NamedTuple):
     """A helix on a surface, seen from the reference."""
 
-    crossed: Bool[Array, ""]
+    reached: Bool[Array, ""]  # if the surface did not end
+    room: tuple[Float[Array, ""], Float[Array, ""]]  # how far inside its lower and its upper end, in mm
     deviation: tuple[Float[Array, ""], Float[Array, ""]]  # along r-phi, and along z (cylinder) or r (disk), in mm
     radius: Float[Array, ""]
     sin_alpha: Float[Array, ""]
@@ -134,8 +135,8 @@ def _passage(surface: Surface, path: Path, state: Deviation, disks: bool) -> Pas
         azimuth = azimuth + 2 * _arcsine_difference(sine + step, sine, step)
         second, end = (jnp.where(surface.cylinder, x, y) for x, y in ((second, wider), (end, radius)))
     azimuth = azimuth - _arcsine_difference(sin_alpha, sine, sine_step)
-    crossed = reached & (end >= surface.low) & (end <= surface.high)
-    return Passage(crossed, (radius0 * azimuth, second), radius, sin_alpha, turn, arc, longer)
+    room = (end - surface.low, surface.high - end)
+    return Passage(reached, room, (radius0 * azimuth, second), radius, sin_alpha, turn, arc, longer)
 
 
 def _disk_radius(surface: Surface, path: Path, state: Deviation) -> tuple[Array, Array, Array]:
@@ -246,6 +247,8 @@ class Flight(NamedTuple):
     """A muon on its way through n surfaces, in their order; helices as deviations from the reference."""
 
     crossed: Bool[Array, " n"]
+    reached: Bool[Array, " n"]  # would be crossed if the surface did not end
+    room: Float[Array, "n 2"]  # how far inside its lower and its upper end, in mm
     moved: Float[Array, "n 2"]  # from the reference, in mm along the two axes
     before: Deviation  # (n,) the helix on which it arrives, and that on which it goes on
     after: Deviation
@@ -263,7 +266,13 @@ class _Muon(NamedTuple):
 
 
 def transport(
-    surfaces: Surfaces, path: Path, start: Deviation, momentum: Float[Array, ""], dice: Dice, physics: Physics
+    surfaces: Surfaces,
+    path: Path,
+    start: Deviation,
+    momentum: Float[Array, ""],
+    dice: Dice,
+    physics: Physics,
+    within: Int[Array, "n 2"] | None = None,
 ) -> Flight:
     """Follow one particle outwards through every surface.
 
@@ -274,8 +283,9 @@ def transport(
         momentum: in GeV.
         dice: random numbers for each surface (n, 5).
         physics: which effects are on.
+        within: decisions taken beforehand, whether it is inside the two ends of a surface: +1 yes, -1 no, 0 as it comes.
     """
-    return _outwards(surfaces, path, start, momentum, dice, physics, True)
+    return _outwards(surfaces, path, start, momentum, dice, physics, True, within)
 
 
 def _outwards(
@@ -286,23 +296,26 @@ def _outwards(
     dice: Dice,
     physics: Physics,
     scatters: bool,
+    within: Int[Array, "n 2"] | None = None,
 ) -> Flight:
     order, disks = outward_order(surfaces, path), not all(surfaces.cylinder)
     slow, medium = surfaces.slow and physics.energy_loss, surfaces.medium
     matter = surfaces.x_over_X0 * medium.X0
     rows = Surface(surfaces.position, surfaces.low, surfaces.high, jnp.asarray(surfaces.cylinder))
-    in_order = jax.tree.map(lambda column: column[order], (rows, medium, matter, dice))
+    within = jnp.zeros((len(surfaces.names), 2), jnp.int32) if within is None else within
+    in_order = jax.tree.map(lambda column: column[order], (rows, medium, matter, dice, within))
     zero = jnp.zeros_like(momentum)
 
-    def step(muon: _Muon, each: tuple[Surface, Medium, Array, Dice]) -> tuple[_Muon, Flight]:
-        surface, medium, matter, dice = each
+    def step(muon: _Muon, each: tuple[Surface, Medium, Array, Dice, Array]) -> tuple[_Muon, Flight]:
+        surface, medium, matter, dice, within = each
         state = muon.state
         passage = _passage(surface, path, state, disks)
         csc = jnp.sqrt(1 + (path.cot_theta + state.cot_theta) ** 2)
         facing = jnp.sqrt(1 - passage.sin_alpha**2) / csc
         if disks:
             facing = jnp.where(surface.cylinder, facing, jnp.abs(path.cot_theta + state.cot_theta) / csc)
-        crossed = passage.crossed & muon.goes_on
+        reached, room = passage.reached & muon.goes_on, jnp.stack(passage.room)
+        crossed = reached & jnp.where(within == 0, room >= 0, within > 0).all()
         # What is not crossed deflects a straight line by zero: all is finite there, and so are its derivatives.
         through = jnp.where(crossed, matter / jnp.where(crossed, facing, 1.0), 0.0)
         after, middle, bent, stopped = muon, muon.momentum, zero, jnp.zeros((), bool)
@@ -327,8 +340,9 @@ def _outwards(
             state = jax.tree.map(lambda new, old: jnp.where(crossed, new, old), kicked, state)
         after = after._replace(state=state)
         flight = Flight(
-            crossed, jnp.stack(passage.deviation), muon.state, state, muon.momentum, after.momentum, after.goes_on
-        )
+            crossed, reached, room, jnp.stack(passage.deviation),
+            muon.state, state, muon.momentum, after.momentum, after.goes_on,
+        )  # fmt: skip
         return after, flight
 
     # The reverse pass keeps what a muon is between surfaces, not all that happens on them.

@@ -66,7 +66,7 @@ def make_sampler(study: Study, events: int) -> SampledEvaluator | BeamEvaluator:
         study.prices,
         study.source,
         study.physics,
-        study.space,
+        array_space(study),
         events,
         study.min_hits,
         exposure=1 if study.head is None else study.head.exposure,

@@ -21,7 +21,7 @@ from detopt.study.evaluate import array_space, make_evaluator, make_sampler, num
 from detopt.study.faults import BadInput, Fault
 from detopt.study.studies import Study
 
-__all__ = ["check_gradients"]
+__all__ = ["check_gradients", "trained_head"]
 
 LARGER = 16  # times the events, for the reference that the values are compared with
 
@@ -63,7 +63,7 @@ def check_gradients(
         check_sampled_bounds(study, space, evaluate)
         if study.head is not None:
             tell("training a head")
-            network = _head(study, evaluate)
+            network = trained_head(study, evaluate)
             notes.append("the head is trained at the initial design, and held fixed")
     else:
         check_ranges(study)
@@ -146,7 +146,7 @@ def _values(study: Study, values: Any, network: Any, at: np.ndarray, tell: Any) 
     return found
 
 
-def _head(study: Study, sampler: Any) -> Any:
+def trained_head(study: Study, sampler: Any) -> Any:
     """A head, trained from scratch at the initial design."""
     head = study.head
     assert head is not None

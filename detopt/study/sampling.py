@@ -38,16 +38,6 @@ def check_sampling(study: "Study", fault: Callable[..., None], notes: list[str])
         return
     if study.search.placement == "grid":
         fault(("search", "placement"), "placement: grid needs mode: expected")
-    for variable in study.space.variables:
-        name = next((n for n in variable.names if n.split(".")[1] == "efficiency"), None)
-        if name is not None:
-            fault(
-                ("variables", variable.name),
-                f"{name} cannot be free in mode: sampled: a hit that is there or not does not change smoothly with the "
-                "efficiency, and the gradient of such draws is not in this version. Use mode: expected, which sums over "
-                "all hit patterns, or fix it",
-                key=True,
-            )
     for name, term in study.constraints.items():
         if hasattr(term, "momentum"):
             fault(

@@ -34,7 +34,7 @@ from detopt.simulation.noise import (
 )
 from detopt.simulation.physics import Physics
 from detopt.simulation.rays import rays
-from detopt.simulation.simulate import barrel_flight
+from detopt.simulation.simulate import barrel_flight, roll
 from detopt.simulation.source import Cosmic, Decay, Source
 from detopt.simulation.streams import stream
 from detopt.simulation.transport import deviations, outward_order
@@ -163,7 +163,7 @@ class Simulation:
             exists = jnp.zeros(shape, bool).at[at[own]].set(valid) & track.crossed[:, None]
             weights = jnp.zeros((shape[0], 2), local.dtype).at[at[own]].set(weight[own])
             taken = self._choose(track, weights, deviation, exists, listed.order, arm.min_hits)
-            hits = chosen_hits(taken, deviation)
+            hits = chosen_hits(taken, deviation, track.crossed)
             fit = fit_line(
                 listed.order, track, hits.deviation, jnp.where(hits.seen[:, None], weights, 0.0), arm.min_hits
             )
@@ -223,7 +223,8 @@ class Simulation:
             azimuth, charge, weight = jnp.arctan2(y, x), made.charge, made.weight
         number = charge.shape[1]
         particles, azimuth, charge = jax.tree.map(lambda x: x.reshape(-1), (particles, azimuth, charge))
-        flown = barrel_flight(design, stacked, particles, charge, self.physics, key)
+        rolled = roll(stacked, key, len(charge), self.physics)
+        flown = barrel_flight(design, stacked, particles, charge, self.physics, rolled)
         found = {"truth": barrel_truth(stacked, flown, azimuth), "weight": weight, "particles": np.arange(number)}
         if not self.sensors:
             return found
@@ -238,7 +239,7 @@ class Simulation:
         hits, deviation = barrel_hits(stacked, flown, azimuth, noise, key)
         exists = hits.valid & flown.flight.crossed[:, :, None]
         taken = self._choose_in_barrel(design, stacked, particles, flown.path, deviation, exists)
-        seen = chosen_hits(taken, deviation)
+        seen = chosen_hits(taken, deviation, flown.flight.crossed)
         tracks = reconstruct(design, particles, seen, charge, self.physics, fewest_hits(design))
         found["hits"] = jax.tree.map(lambda x: x[:, at], hits)
         found["tracks"] = [

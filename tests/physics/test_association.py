@@ -291,7 +291,7 @@ def barrel(folder, p, degrees):
     stacked, physics = surfaces(detector), Physics(tails=False)
     momentum, theta = jnp.full(MUONS, p), jnp.full(MUONS, math.radians(degrees))
     particles = Particles(momentum, theta, Deviation(*(jnp.zeros(MUONS),) * 5), jnp.zeros(MUONS, bool))
-    seen, moved = simulate(detector, particles, -1, physics, jax.random.key(1))
+    seen, moved, _ = simulate(detector, particles, -1, physics, jax.random.key(1))
     path = particle_path(detector, momentum[0], theta[0], -1)
     crossings = helix(stacked, path.kappa, path.cot_theta)
     scattering = kick_variance(stacked, crossings, momentum[0], physics)

@@ -13,6 +13,7 @@ import detopt
 from detopt.gradients.check import Budget, check
 from detopt.study.edges import check_sampled_bounds
 from detopt.study.evaluate import array_space, make_sampler
+from detopt.study.gradients import trained_head
 
 PORTAL = """
 schema: 1
@@ -71,7 +72,64 @@ SPREAD = "{type: gun, momentum: [3 GeV, 30 GeV], theta: [0 deg, 4 deg]}"
 FOCUSED = "{type: beam, momentum: 3 GeV, centre: {x: 55 mm}}"  # only scattering carries it across an edge
 MOMENTUM = "{type: resolution, of: momentum}"
 
+BARREL = """
+schema: 1
+name: barrel
+detector:
+  schema: 1
+  name: short
+  frame: barrel
+  field: {{type: solenoid, B: 1 T}}
+  elements:
+  - {{name: a, type: barrel_layer, radius: 40 mm, half_length: 60 mm, pitch: 50 um, efficiency: 95 %, x_over_X0: 0.01}}
+  - {{name: b, type: barrel_layer, radius: 90 mm, half_length: 110 mm, pitch: 50 um, efficiency: 90 %, x_over_X0: 0.02}}
+  - {{name: c, type: barrel_layer, radius: 150 mm, half_length: 200 mm, pitch: 50 um, efficiency: 95 %, x_over_X0: 0.01}}
+  - {{name: d, type: barrel_layer, radius: 220 mm, half_length: 250 mm, pitch: 50 um, efficiency: 95 %, x_over_X0: 0.01}}
+  - {{name: e, type: disk, z: 300 mm, inner_radius: 50 mm, outer_radius: 250 mm, pitch: 50 um, efficiency: 95 %,
+     x_over_X0: 0.01}}
+{trigger}source: {source}
+mode: sampled
+tracking: {{min_hits: 3}}
+variables:
+{variables}
+objectives:
+  goal: {objective}
+search: {{type: gradient, events: {events}}}
+seed: 3
+"""
+AROUND = "{type: gun, momentum: [1 GeV, 10 GeV], theta: [20 deg, 120 deg]}"
+CHARM = (
+    "{type: decay, hadron: D+, hadron_momentum: [2 GeV, 15 GeV], momentum: [0.7 GeV, 8 GeV], theta: [30 deg, 120 deg], "
+    "within: 18 mm}"
+)
+FRACTION = CHARM[:-1] + ", displaced: [0 %, 100 %]}"
+PT = "{type: resolution, of: pt}"
+
 CASES = {
+    "barrel radius": (BARREL, AROUND, ACCEPTED, {"b.radius": "[60 mm, 130 mm]", "c.radius": "[120 mm, 190 mm]"}, ""),
+    "barrel ends": (
+        BARREL, AROUND, ACCEPTED,
+        {"b.half_length": "[70 mm, 200 mm]", "d.half_length": "[150 mm, 400 mm]", "e.z": "[260 mm, 400 mm]",
+         "e.inner_radius": "[30 mm, 100 mm]"}, "",
+    ),
+    "barrel efficiency": (
+        BARREL, AROUND, ACCEPTED, {"b.efficiency": "[80 %, 99 %]", "e.efficiency": "[80 %, 99 %]"}, "",
+    ),
+    "barrel sharpness": (
+        BARREL, AROUND, PT,
+        {"b.radius": "[60 mm, 130 mm]", "d.half_length": "[150 mm, 400 mm]", "b.pitch": "[20 um, 200 um]",
+         "c.x_over_X0": "[0.002, 0.05]", "field.B": "[0.5 T, 1.5 T]", "d.efficiency": "[80 %, 99 %]"}, "",
+    ),
+    "barrel track head": (
+        BARREL, CHARM, "{type: discrimination}",
+        {"a.radius": "[25 mm, 60 mm]", "b.half_length": "[70 mm, 200 mm]", "a.efficiency": "[80 %, 99 %]"},
+        "head: {type: track, width: 16, warm_up: 400}\n",
+    ),
+    "barrel set head": (
+        BARREL, FRACTION, "{type: fraction}",
+        {"a.radius": "[25 mm, 60 mm]", "b.half_length": "[70 mm, 200 mm]", "a.efficiency": "[80 %, 99 %]"},
+        "head: {type: set, muons: 100, width: 16, warm_up: 400}\n",
+    ),
     "portal z": (PORTAL, COSMIC, ACCEPTED, {"b.z": "[1.15 m, 1.45 m]", "e.z": "[-0.8 m, -0.3 m]"}, ""),
     "portal sizes": (PORTAL, COSMIC, ACCEPTED, {"b.span.x": "[0.6 m, 1.2 m]", "b.centre.x": "[-20 cm, 40 cm]"}, ""),
     "portal tilt": (PORTAL, COSMIC, ACCEPTED, {"b.tilt.y": "[-20 deg, 40 deg]"}, ""),
@@ -117,7 +175,8 @@ def verdicts(path: Path, budget: Budget) -> list[str]:
     space = array_space(study)
     sampler = make_sampler(study, study.search.events)
     check_sampled_bounds(study, space, sampler)
-    rows = check(lambda u, key: sampler(space.place(u), None, key).values, np.array(space.init), True, budget)
+    head = None if study.head is None else trained_head(study, sampler)
+    rows = check(lambda u, key: sampler(space.place(u), head, key).values, np.array(space.init), True, budget)
     for row in rows:
         print(
             f"{space.names[row.parameter]:18s} {row.gradient:10.4g} +- {row.gradient_error:.2g}, difference "

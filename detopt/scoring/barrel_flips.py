@@ -1,0 +1,256 @@
+"""Flips of a barrel (see `detopt.gradients.flips`): muons on the ends of surfaces, and hits that are there or not."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from detopt.backend import jax, jnp
+from detopt.detector.detector import Detector
+from detopt.detector.surfaces import surfaces
+from detopt.events import Particles
+from detopt.gradients.flips import Flip
+from detopt.inference.features import Exposures, exposures
+from detopt.parameters import Space
+from detopt.reconstruction.reconstruct import reconstruct
+from detopt.scoring.barrel_sums import Sums, columns_of
+from detopt.simulation.barrel_ends import ends_of, onto_end, straight_to
+from detopt.simulation.generate import Numbers, born, draw_births
+from detopt.simulation.landing import spread
+from detopt.simulation.matter import Dice
+from detopt.simulation.physics import Physics
+from detopt.simulation.simulate import BarrelDecided, barrel_flight, draw_barrel, hits_in_barrel
+from detopt.simulation.source import Decay, Gun
+from detopt.simulation.streams import stream
+from detopt.simulation.transport import Flight
+
+__all__ = ["BarrelFlips"]
+
+FLIPPED = 16  # of the muons of a chunk, one in so many is flipped as well
+TOGETHER = 16  # at most so many in one exposure
+_FIXED = 0.03  # how often ends that do not move are tried, relative to the others
+_UNLIKELY = 0.03  # and those that the source hardly reaches
+_BEYOND = 0.1  # of the source's range: what is further outside is hardly reached
+
+Group = tuple[float | None, float | None]  # momentum and polar angle; None for those of the source
+
+
+class _Batch(NamedTuple):
+    """M muons of one group that are flipped."""
+
+    group: int
+    exposures: int  # that they stand in
+    flipped: int  # the first so many of each
+    muons: int  # that each has
+
+    @property
+    def size(self) -> int:
+        return self.exposures * self.flipped
+
+
+class BarrelFlips:
+    """Called as flips((design, condition), head, key), it proposes what the gradient of `Sums` needs beside autodiff."""
+
+    def __init__(
+        self,
+        source: Gun | Decay,
+        physics: Physics,
+        space: Space,
+        groups: list[Group],
+        min_hits: int,
+        exposure: int | None,
+        chunk: int,
+    ) -> None:
+        """
+        Args:
+            source: where the muons come from.
+            physics: which effects are on.
+            space: the design variables.
+            groups: momentum and angle of the muons that are averaged over; a head looks at the first.
+            min_hits: hits that make a track.
+            exposure: muons that the head looks at together; None without one.
+            chunk: muons of a group whose mean the gradient is of.
+        """
+        self.source, self.physics, self.groups, self.min_hits, self.exposure = (
+            source,
+            physics,
+            groups,
+            min_hits,
+            exposure,
+        )
+        self.angles = [source.angles() if theta is None else (theta, theta) for _, theta in groups]
+        self._look_at(space)
+        count = math.ceil(chunk / FLIPPED)
+
+        def batch(group: int) -> _Batch:
+            muons = exposure if exposure and group == 0 else 1
+            flipped = min(muons, TOGETHER)
+            return _Batch(group, math.ceil(count / flipped), flipped, muons)
+
+        spreads = [group for group, (low, high) in enumerate(self.angles) if low < high]
+        self._at_ends = [batch(group) for group in spreads] if len(self._ends.surface) else []
+        self._by_hits = [batch(group) for group in range(len(groups))] if len(self._sensors) else []
+
+    def _look_at(self, space: Space) -> None:
+        """What follows the design variables: only that is flipped, or tried often."""
+        init = jnp.asarray(space.init, float)
+
+        def numbers(u: Array) -> tuple[Array, ...]:
+            design = space.place(u)
+            s = surfaces(design)
+            field = [] if design.field is None else [design.field.B]
+            smooth = jnp.concatenate([jnp.ravel(x) for x in (s.position, s.x_over_X0, s.weight, *field)])
+            return straight_to(s), s.efficiency, smooth
+
+        moves, efficiency, smooth = (np.nan_to_num(np.asarray(x)) != 0 for x in jax.jacfwd(numbers)(init))
+        self._ends = ends_of(surfaces(space.detector), np.where(moves.any(-1), 1.0, _FIXED))
+        if not len(init):
+            self._ends = self._ends._replace(surface=self._ends.surface[:0])
+        self._sensors: Int[np.ndarray, " m"] = np.flatnonzero(efficiency.any(-1)).astype(np.int32)
+        spread_out = any(low < high for low, high in self.angles)
+        ways = {
+            "pathwise": smooth.any(0),
+            "edges": moves.any((0, 1)) & spread_out,
+            "hits": efficiency.any(0),
+        }
+        self.estimators = {
+            name: " + ".join(way for way, goes in ways.items() if goes[i]) or "pathwise"
+            for i, name in enumerate(space.names)
+        }
+
+    def __call__(self, moving: tuple[Detector, Array], head: Any, key: jax.Array) -> tuple[Flip, ...]:
+        batches = [*self._at_ends, *self._by_hits]
+        if not batches:
+            return ()
+        design, fixed = moving[0], jax.lax.stop_gradient(moving)
+        stacked, dtype = surfaces(fixed[0]), fixed[1].dtype
+        everyone = [
+            draw_births(stream(key, f"births {i}"), (b.exposures, b.muons), dtype) for i, b in enumerate(batches)
+        ]
+        numbers = [jax.tree.map(lambda x, k=b.flipped: x[..., :k], n) for n, b in zip(everyone, batches, strict=True)]
+        count, at_ends = (sum(b.size for b in some) for some in (batches, self._at_ends))
+        rolled = draw_barrel(stacked, stream(key, "flips"), count, self.physics)
+        decided = BarrelDecided(*(jnp.zeros((count, len(stacked.names), *both), jnp.int32) for both in ((2,), ())))
+        weights, handles = [], []
+        if self._at_ends:
+            landed = self._onto_ends(design, fixed[0], numbers, rolled.dice, stream(key, "ends"))
+            numbers = [*landed.numbers, *numbers[len(self._at_ends) :]]
+            where = jnp.arange(at_ends), landed.surface, landed.upper
+            decided = decided._replace(within=decided.within.at[where].set(1))
+            weights.append(landed.weight)
+            handles.append(landed.room)
+        if self._by_hits:
+            evenly = jnp.full(len(self._sensors), 1 / len(self._sensors))
+            chosen = [spread(evenly, stream(key, f"sensors {i}"), b.size) for i, b in enumerate(self._by_hits)]
+            sensor = jnp.asarray(self._sensors)[jnp.concatenate(chosen)]
+            decided = decided._replace(fires=decided.fires.at[jnp.arange(at_ends, count), sensor].set(1))
+            weights += [jnp.full(b.size, len(self._sensors) / b.size, dtype) for b in self._by_hits]
+            handles.append(surfaces(design).efficiency[sensor])
+        others = [
+            self._seen(fixed, n, stream(key, f"others {i}")) if self.exposure and b.group == 0 else None
+            for i, (n, b) in enumerate(zip(everyone, batches, strict=True))
+        ]
+
+        def taken(decided: BarrelDecided) -> Sums:
+            """What each flipped muon adds to the sums."""
+            particles = self._born(fixed[0], batches, numbers)
+            charge = self.source.charge
+            hits = hits_in_barrel(fixed[0], particles, charge, self.physics, rolled, decided)
+            tracks = reconstruct(fixed[0], particles, hits, charge, self.physics, self.min_hits)
+            rows = np.arange(count), np.repeat([b.group for b in batches], [b.size for b in batches])
+            columns = jax.tree.map(
+                lambda c: jnp.zeros((count, len(self.groups), *c.shape[1:]), c.dtype).at[rows].set(c),
+                columns_of(fixed[0], particles, tracks, charge),
+            )
+            losses, first = [], 0
+            for b, known in zip(batches, others, strict=True):
+                mine = slice(first, first + b.size)
+                first += b.size
+                if known is None:
+                    losses.append(jnp.zeros((b.size, 2), dtype))
+                    continue
+                seen, truth = jax.tree.map(lambda x, mine=mine: x[mine], (tracks, particles))
+                swapped = head.swapped(known, exposures(seen, truth, known.fraction, fixed[1]))
+                # One muon stands for all of its exposure.
+                losses.append(b.muons * jnp.stack([s.reshape(-1) for s in swapped], -1))
+            return Sums(columns, jnp.concatenate(losses))
+
+        both = jax.vmap(taken)(jax.tree.map(lambda x: jnp.stack([x, -x]), decided))
+        on, off = (jax.tree.map(lambda x, i=i: x[i], both) for i in range(2))
+        return (Flip(on, off, jnp.concatenate(weights), jnp.concatenate(handles)),)
+
+    def _born(self, design: Detector, batches: list[_Batch], numbers: list[Numbers]) -> Particles:
+        """The muons of some batches, in a row."""
+        field = None if design.field is None else design.field.B
+        made = [born(self.source, n, field, *self.groups[b.group])[0] for b, n in zip(batches, numbers, strict=True)]
+        return jax.tree.map(lambda *each: jnp.concatenate([x.reshape(-1) for x in each]), *made)
+
+    def _seen(self, fixed: tuple[Detector, Array], numbers: Numbers, key: jax.Array) -> Exposures:
+        """Whole exposures, as a head sees them."""
+        design, condition = fixed
+        field = None if design.field is None else design.field.B
+        made, fraction = born(self.source, numbers, field)
+        particles, charge = jax.tree.map(lambda x: x.reshape(-1), made), self.source.charge
+        rolled = draw_barrel(surfaces(design), key, len(particles.theta), self.physics)
+        hits = hits_in_barrel(design, particles, charge, self.physics, rolled)
+        tracks = reconstruct(design, particles, hits, charge, self.physics, self.min_hits)
+        return exposures(tracks, particles, fraction[:, 0], condition)
+
+    def _onto_ends(
+        self, design: Detector, fixed: Detector, numbers: list[Numbers], rolled: Dice, key: jax.Array
+    ) -> "_Landed":
+        """Muons on the ends of surfaces; how far inside they are follows the design."""
+        batches, sizes = self._at_ends, [b.size for b in self._at_ends]
+        numbers, count = numbers[: len(batches)], sum(sizes)
+        rolled = jax.tree.map(lambda x: x[:count], rolled)
+        end, chance = self._choose(fixed, key)
+        rows, surface, upper = jnp.arange(count), *(jnp.asarray(x)[end] for x in self._ends[:2])
+
+        def with_angles(u: Float[Array, " M"]) -> list[Numbers]:
+            parts = jnp.split(u, np.cumsum(sizes)[:-1])
+            return [n._replace(angle=p.reshape(n.angle.shape)) for n, p in zip(numbers, parts, strict=True)]
+
+        def flown(design: Detector, numbers: list[Numbers]) -> Flight:
+            particles = self._born(design, batches, numbers)
+            charge = jnp.full_like(particles.momentum, self.source.charge)
+            return barrel_flight(design, surfaces(design), particles, charge, self.physics, rolled).flight
+
+        stacked = surfaces(fixed)
+        cosines = np.repeat([[math.cos(a) for a in self.angles[b.group]] for b in batches], sizes, axis=0)
+        landing = onto_end(
+            lambda numbers: flown(fixed, numbers).room[rows, surface, upper],
+            with_angles,
+            straight_to(stacked)[surface, upper],
+            cosines,
+            jnp.abs(stacked.position[surface]),
+        )
+        landing = jax.lax.stop_gradient(landing)
+        flight = flown(design, landing.draws)
+        there = landing.landed & flight.reached[rows, surface]
+        weight = jnp.where(there, landing.weight, 0.0) / (chance * jnp.asarray(np.repeat(sizes, sizes), chance.dtype))
+        room = jnp.where(there, flight.room[rows, surface, upper], 0.0)
+        return _Landed(landing.draws, surface, upper, weight, room)
+
+    def _choose(self, fixed: Detector, key: jax.Array) -> tuple[Array, Array]:
+        """An end for each muon, and how likely that choice was: where a straight line of the source's range leads."""
+        slopes = straight_to(surfaces(fixed))[self._ends.surface, self._ends.upper]
+        cosine, chosen, chance = slopes / jnp.sqrt(1 + slopes**2), [], []
+        for i, b in enumerate(self._at_ends):
+            first, last = (math.cos(a) for a in self.angles[b.group])
+            within = jnp.abs((cosine - first) / (last - first) - 0.5) < 0.5 + _BEYOND
+            worth = jnp.asarray(self._ends.share, cosine.dtype) * jnp.where(within, 1.0, _UNLIKELY)
+            probability = worth / jnp.sum(worth)
+            chosen.append(spread(probability, stream(key, str(i)), b.size))
+            chance.append(probability[chosen[-1]])
+        return jnp.concatenate(chosen), jnp.concatenate(chance)
+
+
+class _Landed(NamedTuple):
+    """M muons on ends."""
+
+    numbers: list[Numbers]  # of each batch
+    surface: Int[Array, " M"]
+    upper: Int[Array, " M"]
+    weight: Float[Array, " M"]
+    room: Float[Array, " M"]  # how far inside, in mm
