@@ -3,10 +3,10 @@
 Between x - h and x + h the mean derivative is the difference (f(x + h) - f(x - h)) / 2h: exactly, however f bends, so h may
 be as large as the noise of a difference wants it, and a wrong derivative has nowhere to hide. For each of at least 30
 independent keys D = derivative - difference: the derivative at one of 30 points that are spread evenly over the step (so
-that how it changes along the step is no error), the difference over all of it, both on the events of that key. The scale is S = max(|difference|, 2 % of the score over the
-range of the parameter). A row passes where |mean D| + 2 SE < 5 % of S, fails where |mean D| - 2 SE > 5 % of S, and
-otherwise gets more keys until the budget is spent: then it is undecided, which is not ok. What seems to fail is given more
-keys as well: few rare events can make an error look small.
+that how it changes along the step is no error), the difference over all of it, both on the events of that key. The scale is
+S = max(|difference|, 2 % of the score over the range of the parameter). A row passes where |mean D| + 2 SE < 5 % of S, fails
+where |mean D| - 2 SE > 5 % of S, and otherwise gets more keys until the budget is spent: then it is undecided, which is not
+ok. What seems to fail is given more keys as well: few rare events can make an error look small.
 
 A score that is not sampled has one key, central differences extrapolated to a step of zero, and |D| < 1e-6 S.
 
@@ -165,7 +165,7 @@ class _Check:
         return np.asarray(self._values(points, key), float)
 
     def _pair(self, parameter: int, number: int) -> tuple[np.ndarray, ...]:
-        """Value, derivative somewhere within the step, difference over all of it (m,), on the events of one key; and where."""
+        """Value, derivative somewhere within the step, difference over all of it (m,), on the events of a key; and where."""
         h, key = self.budget.step, self._key(number)
         # Every batch has its points spread evenly, each in a strip of its own.
         rng = np.random.default_rng([self.budget.seed, parameter, number])
@@ -251,8 +251,5 @@ class _Check:
 
 def _mean(column: Float[np.ndarray, " keys"], along: bool = False) -> tuple[float, float]:
     """Mean and standard error; of a column in order along a step that it covers evenly, without what bends over it."""
-    if along:
-        spread = np.sqrt(np.mean(np.diff(column) ** 2) / 2)
-    else:
-        spread = column.std(ddof=1)
+    spread = np.sqrt(np.mean(np.diff(column) ** 2) / 2) if along else column.std(ddof=1)
     return float(column.mean()), float(spread / np.sqrt(len(column)))

@@ -59,21 +59,10 @@ class TrackNetwork(Network):
 
     def scores(self, batch: Exposures) -> Scores:
         """Cross-entropy (nats) and squared error of the probability, of each exposure."""
-        entropy, square = self._of_muons(batch)
-        return jnp.mean(entropy, 1), jnp.mean(square, 1)
-
-    def swapped(self, batch: Exposures, others: Exposures) -> Swapped:
-        """The same, with another muon in the place of one of its first."""
-        mine, theirs = self._of_muons(batch), self._of_muons(others)
-        (entropy, square) = (
-            jnp.mean(m, 1)[:, None] + (t - m[:, : t.shape[1]]) / m.shape[1] for m, t in zip(mine, theirs, strict=True)
-        )
-        return entropy, square
-
-    def _of_muons(self, batch: Exposures) -> tuple[Float[Array, "exposures muons"], Float[Array, "exposures muons"]]:
         odds = self.log_odds(batch)
         truth = batch.displaced.astype(odds.dtype)
-        return jax.nn.softplus(odds) - truth * odds, (jax.nn.sigmoid(odds) - truth) ** 2
+        entropy = jax.nn.softplus(odds) - truth * odds
+        return jnp.mean(entropy, 1), jnp.mean((jax.nn.sigmoid(odds) - truth) ** 2, 1)
 
 
 class SetNetwork(Network):

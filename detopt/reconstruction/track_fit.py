@@ -55,7 +55,8 @@ def fit_track(
     scale = jnp.stack([one, length, length**2, one, length])[parameters]
     residual = hits.deviation - undisturbed
     # A single hit cannot tell z0 from cot theta: both are held, as is all of what is no track.
-    root = jnp.sqrt(weight * jnp.stack([found, z_found]).astype(weight.dtype)[None])
+    used = (weight > 0) & jnp.stack([found, z_found])[None]
+    root = jnp.where(used, jnp.sqrt(jnp.where(used, weight, 1.0)), 0.0)
     jacobian = crossings.hit[:, :, parameters] / scale[None, None]
     rows = jnp.concatenate([jacobian, residual[:, :, None]], -1) * root[:, :, None]
     width = jnp.where(scattering > 0, jnp.sqrt(jnp.where(scattering > 0, scattering, 1.0)), 0.0)
@@ -68,7 +69,6 @@ def fit_track(
     )
     change = jnp.zeros(5, one.dtype).at[parameters].set(solved / scale)
     covariance = covariance / (scale[:, None] * scale[None])
-    used = jnp.where(found, measured[0], 0) + jnp.where(z_found, measured[1], 0)
     k = len(parameters)
     fitted_number = jnp.where(z_found, k, jnp.where(found, k - 2, 0))
     fitted = Deviation(*(s + c for s, c in zip(start, change, strict=True)))
@@ -78,7 +78,7 @@ def fit_track(
         cot_theta=path.cot_theta + fitted.cot_theta,
         covariance=jnp.zeros((5, 5), one.dtype).at[np.ix_(parameters, parameters)].set(covariance),
         chi2=chi2,
-        freedom=(used - fitted_number).astype(chi2.dtype),
+        freedom=(jnp.sum(used) - fitted_number).astype(chi2.dtype),
         found=found,
         z_found=z_found,
     )

@@ -148,7 +148,7 @@ class BarrelFlips:
             weights += [jnp.full(b.size, len(self._sensors) / b.size, dtype) for b in self._by_hits]
             handles.append(surfaces(design).efficiency[sensor])
         others = [
-            self._seen(fixed, n, stream(key, f"others {i}")) if self.exposure and b.group == 0 else None
+            self._seen(fixed, n, stream(key, f"others {i}")) if b.muons > 1 else None
             for i, (n, b) in enumerate(zip(everyone, batches, strict=True))
         ]
 
@@ -164,21 +164,24 @@ class BarrelFlips:
                 columns_of(fixed[0], particles, tracks, charge),
             )
             losses, first = [], 0
-            for b, known in zip(batches, others, strict=True):
-                mine = slice(first, first + b.size)
+            for b, n, known in zip(batches, numbers, others, strict=True):
+                seen, truth = jax.tree.map(lambda x, i=first, b=b: x[i : i + b.size], (tracks, particles))
+                losses.append(self._losses(head, b, known, exposures(seen, truth, n.fraction[:, 0], fixed[1])))
                 first += b.size
-                if known is None:
-                    losses.append(jnp.zeros((b.size, 2), dtype))
-                    continue
-                seen, truth = jax.tree.map(lambda x, mine=mine: x[mine], (tracks, particles))
-                swapped = head.swapped(known, exposures(seen, truth, known.fraction, fixed[1]))
-                # One muon stands for all of its exposure.
-                losses.append(b.muons * jnp.stack([s.reshape(-1) for s in swapped], -1))
             return Sums(columns, jnp.concatenate(losses))
 
         both = jax.vmap(taken)(jax.tree.map(lambda x: jnp.stack([x, -x]), decided))
         on, off = (jax.tree.map(lambda x, i=i: x[i], both) for i in range(2))
         return (Flip(on, off, jnp.concatenate(weights), jnp.concatenate(handles)),)
+
+    def _losses(
+        self, head: Any, batch: _Batch, others: Exposures | None, flipped: Exposures
+    ) -> Float[Array, "muons 2"]:
+        """What the head's losses would be if they were sums over muons, of which each adds as much as the flipped one."""
+        if not (self.exposure and batch.group == 0):
+            return jnp.zeros((batch.size, 2), flipped.features.dtype)
+        losses = head.scores(flipped) if others is None else head.swapped(others, flipped)
+        return batch.muons * jnp.stack([loss.reshape(-1) for loss in losses], -1)
 
     def _born(self, design: Detector, batches: list[_Batch], numbers: list[Numbers]) -> Particles:
         """The muons of some batches, in a row."""

@@ -51,10 +51,6 @@ CASES = {
         "no muon of a D+",
     ),
     "an unknown hadron": ([("hadron: D+", "hadron: D*")], "expected B0 | B+"),
-    "an efficiency": (
-        [("L0.radius: {bounds: [15 mm, 35 mm]}", "L0.efficiency: {bounds: [90 %, 100 %]}")],
-        "L0.efficiency cannot be free in mode: sampled",
-    ),
     "a sampled limit": (
         [("search:", "constraints:\n  pt: {type: resolution, of: pt, momentum: 1 GeV, max: 5 %}\nsearch:")],
         "cannot hold exactly",
@@ -124,12 +120,13 @@ def test_an_objective_in_a_file_needs_its_head_too(sampled, folder):
         detopt.load(sampled([("origin: {type: discrimination}", "origin: share.yaml")]))
 
 
-def test_a_track_that_gains_a_layer(sampled, cli):
-    """Edges inside the bounds have no pathwise gradient."""
-    path = sampled([("L0.radius: {bounds: [15 mm, 35 mm]}", "L3.half_length: {bounds: [40 mm, 1 m]}")])
+def test_muons_that_gain_a_layer_together(sampled, cli):
+    """All of them have one angle: no draw carries a single one across the end."""
+    longer = ("L0.radius: {bounds: [15 mm, 35 mm]}", "L3.half_length: {bounds: [40 mm, 1 m]}")
+    path = sampled([longer, ("of: d0, momentum: 1 GeV}", "of: d0, momentum: 1 GeV, theta: 70 deg}")])
     answer = cli("check", path)
     assert answer.code == 2
-    assert "muons cross L3 in some designs and miss it in others" in answer.err
+    assert "of the muons get to L3 in some designs and not in others" in answer.err
 
 
 def test_sampled_resolution(folder, cli):
