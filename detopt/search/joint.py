@@ -3,6 +3,10 @@
 At a head's best weights the loss does not change with them to first order, so the gradient of the design at a trained head
 is the gradient of what a freshly trained head would reach. Every step draws fresh events. What the search keeps is judged
 on events of a validation key that no step has seen, after a move inside the constraints; these are exact, not sampled.
+
+A step takes its gradient from several batches of events, and their spread is its error. Adam divides by the root mean square
+of the gradient, error included, so that steps shrink where noise prevails; where it drowns the signal of a whole round, the
+number of batches doubles.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,10 +24,11 @@ from detopt.inference.training import learn, split
 from detopt.search.constraints import Inside, penalised, pull
 from detopt.search.problem import FEASIBLE, Point, Problem
 
-__all__ = ["JointRound", "JointSearcher", "JointState", "is_better"]
+__all__ = ["BATCHES", "JointRound", "JointSearcher", "JointState", "drowned", "is_better"]
 
 PENALTY = 10.0
 ROUND = 10  # design steps between two validations
+BATCHES, MOST = 2, 8  # of events for a step: at first, and at most
 
 
 class JointState(NamedTuple):
@@ -35,6 +40,7 @@ class JointState(NamedTuple):
     weights: Any  # of the head, None without
     head_optimiser: Any
     step: Array
+    batches: Array  # of events in the next steps
 
 
 class JointRound(NamedTuple):
@@ -42,6 +48,9 @@ class JointRound(NamedTuple):
 
     u: Float[Array, "steps n"]
     points: Point  # of every step, on its own events
+    slopes: Float[Array, "steps n"]  # of the loss, constraints included
+    errors: Float[Array, "steps n"]  # their standard errors
+    batches: int  # of events that each step took
     state: JointState
     candidate: Float[Array, " n"]  # the design after the steps, inside the constraints
     validated: Point  # the candidate on the validation events
@@ -62,7 +71,7 @@ class JointSearcher:
     ) -> None:
         """
         Args:
-            problem: called as problem(u, head, key).
+            problem: called as problem(u, head, key), on one batch of events.
             limits: the constraints at u; no sampling.
             validation: the point at u with a head, on events that are always the same.
             exposures: fresh muons at u for the head: exposures(u, key, number).
@@ -85,7 +94,13 @@ class JointSearcher:
         head_state = None if self._head_adam is None else self._head_adam.init(weights)
         rows = jax.eval_shape(self._limits, u).shape
         state = JointState(
-            u, jnp.zeros(rows, u.dtype), self._adam.init(u), weights, head_state, jnp.zeros((), jnp.int32)
+            u,
+            jnp.zeros(rows, u.dtype),
+            self._adam.init(u),
+            weights,
+            head_state,
+            jnp.zeros((), jnp.int32),
+            jnp.full((), BATCHES, jnp.int32),
         )
         return state, rest
 
@@ -94,10 +109,13 @@ class JointSearcher:
         state, rest = self.init(u, network)
         while (done := int(state.step)) < self.steps:
             keys = jax.random.split(jax.random.fold_in(key, done), ROUND)[: self.steps - done]
-            state, (us, points) = self._round(state, rest, keys)
+            batches = int(state.batches)
+            state, (us, points, slopes, errors) = self._round(state, rest, keys)
+            if drowned(*(np.asarray(x, float) for x in (us, slopes, errors))):
+                state = state._replace(batches=jnp.minimum(2 * state.batches, MOST))
             candidate = self.inside(state.u[None])[0]
             validated = self.validate(candidate, self.network(state, rest))
-            yield JointRound(us, points, state, candidate, validated)
+            yield JointRound(us, points, slopes, errors, batches, state, candidate, validated)
 
     @staticmethod
     def network(state: JointState, rest: Any) -> Any:
@@ -107,16 +125,29 @@ class JointSearcher:
     def _many_steps(self, state: JointState, rest: Any, keys: Any) -> tuple[JointState, Any]:
         return jax.lax.scan(lambda s, key: self._step(s, rest, key), state, keys)
 
-    def _step(self, state: JointState, rest: Any, key: jax.Array) -> tuple[JointState, tuple[Array, Point]]:
+    def _step(
+        self, state: JointState, rest: Any, key: jax.Array
+    ) -> tuple[JointState, tuple[Array, Point, Array, Array]]:
         for_head, for_design = jax.random.split(key)
         weights, head_state = self._learn(state, rest, for_head)
         network = None if rest is None else eqx.combine(weights, rest)
 
-        def lagrangian(u: Array) -> tuple[Array, Point]:
-            point = self.problem(u, network, for_design)
+        def lagrangian(u: Array, key: jax.Array) -> tuple[Array, Point]:
+            point = self.problem(u, network, key)
             return point.loss + penalised(point.excess, state.multipliers, PENALTY), point
 
-        (_, point), slope = jax.value_and_grad(lagrangian, has_aux=True)(state.u)
+        def batch(number: Array, sums: tuple[Point, Array, Array]) -> tuple[Point, Array, Array]:
+            key = jax.random.fold_in(for_design, number)
+            (_, point), slope = jax.value_and_grad(lagrangian, has_aux=True)(state.u, key)
+            return jax.tree.map(jnp.add, sums, (point, slope, slope**2))
+
+        # A loop of any length, so that more batches need no compilation.
+        nothing = jax.tree.map(
+            lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(lagrangian, state.u, for_design)[1]
+        )
+        sums = jax.lax.fori_loop(0, state.batches, batch, (nothing, jnp.zeros_like(state.u), jnp.zeros_like(state.u)))
+        point, slope, square = jax.tree.map(lambda x: x / state.batches, sums)
+        error = jnp.sqrt(jnp.maximum(square - slope**2, 0.0) / (state.batches - 1))
         updates, optimiser = self._adam.update(jnp.where(jnp.isfinite(slope), slope, 0.0), state.design_optimiser)
         moved = JointState(
             u=optax.projections.projection_box(state.u + updates, 0.0, 1.0),
@@ -127,8 +158,9 @@ class JointSearcher:
             weights=weights,
             head_optimiser=head_state,
             step=state.step + 1,
+            batches=state.batches,
         )
-        return moved, (state.u, point)
+        return moved, (state.u, point, slope, error)
 
     def _learn(self, state: JointState, rest: Any, key: jax.Array) -> tuple[Any, Any]:
         """The head's own steps, on fresh muons of the design as it stands."""
@@ -144,6 +176,19 @@ class JointSearcher:
             return (weights, optimiser), loss
 
         return jax.lax.scan(step, (state.weights, state.head_optimiser), batches)[0]
+
+
+def drowned(
+    at: Float[np.ndarray, "steps n"], slope: Float[np.ndarray, "steps n"], error: Float[np.ndarray, "steps n"]
+) -> bool:
+    """Whether the mean gradient of a round of steps is no larger than its error.
+
+    What pushes against the end of its range all the time says nothing.
+    """
+    held = ((at <= 0) & (slope > 0)).all(0) | ((at >= 1) & (slope < 0)).all(0)
+    noise = np.where(held, 0.0, np.mean(error**2, axis=0)).sum() / len(at)
+    # The square of a mean holds its noise.
+    return bool(np.where(held, 0.0, np.mean(slope, axis=0) ** 2).sum() - noise < noise)
 
 
 def is_better(point: Point, best: float) -> bool:

@@ -22,7 +22,7 @@ from detopt.inference.networks import make_network, normalised
 from detopt.inference.stored import leaves
 from detopt.inference.training import train
 from detopt.runs import Run, new_run
-from detopt.search.joint import JointRound, JointSearcher, is_better
+from detopt.search.joint import BATCHES, JointRound, JointSearcher, is_better
 from detopt.search.problem import FEASIBLE, random_starts
 from detopt.simulation.streams import stream
 from detopt.study.audit import Auditor, Pool
@@ -51,7 +51,7 @@ def optimise_sampled(
     """Optimise a study in sampled mode; arguments and errors as for `optimise_study`."""
     started = time.monotonic()
     space = array_space(study)
-    sampler = make_sampler(study, study.search.events)
+    sampler = make_sampler(study, math.ceil(study.search.events / BATCHES))
     check_sampled_bounds(study, space, sampler)
 
     def tell(line: str) -> None:
@@ -259,6 +259,9 @@ class _JointSearch:
                 "best": np.full(steps, best if math.isfinite(best) else math.nan),
                 "violation": violation,
                 "feasible": violation <= FEASIBLE,
+                "slope": np.linalg.norm(round_.slopes, axis=1),
+                "slope_error": np.linalg.norm(round_.errors, axis=1),
+                "events": np.full(steps, round_.batches * self.sampler.events),
                 **{name: points.values[:, i] for i, name in enumerate(study.objectives)},
                 "cost": points.cost,
                 **{v.name: np.asarray(v.value(u[:, i])) for i, v in enumerate(study.space.variables)},

@@ -10,7 +10,7 @@ from detopt.inference.heads import TrackHead
 from detopt.inference.networks import make_network, normalised
 from detopt.inference.training import split, train
 from detopt.scoring.score import Score
-from detopt.search.joint import JointSearcher, is_better
+from detopt.search.joint import BATCHES, MOST, JointSearcher, drowned, is_better
 from detopt.search.problem import FEASIBLE, Problem
 
 HEAD = TrackHead(width=8, layers=1, batch=256, warm_up=300, steps_per_design=6, learning_rate=0.01, final=1.0)
@@ -98,3 +98,50 @@ def test_a_point_outside_is_never_better(searched):
     assert not is_better(point, float(point.loss))
     assert not is_better(point._replace(excess=point.excess + 1), np.inf)
     assert not is_better(point._replace(loss=point.loss * np.nan), np.inf)
+
+
+NOISE = 0.3  # of a slope from one batch
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    """Rounds of a search for the bottom of a parabola, whose slopes have noise of known width and no head."""
+
+    def score(u, head, key):
+        log = jnp.sum((u - 0.4) ** 2) + NOISE * jnp.sum(jax.random.normal(key, u.shape) * u)
+        value, none = jnp.exp(log)[None], jnp.zeros(0)
+        return Score(("bottom",), value, 0 * value, (), none, none, (), none)
+
+    problem = Problem(score, {"bottom": "minimise"}, {"bottom": 1.0}, np.ones(1))
+    searcher = JointSearcher(
+        problem, lambda u: jnp.zeros(0), lambda u, head: problem(u, head, jax.random.key(9)), None, None, 0.05, 100
+    )
+    return list(searcher.rounds(jnp.full(20, 0.9), None, jax.random.key(3)))
+
+
+def test_errors_of_the_gradient(noisy):
+    """The spread of the batches tells the true error."""
+    for each in noisy:
+        assert each.errors.shape == each.slopes.shape == each.u.shape
+        assert np.sqrt(np.mean(np.asarray(each.errors) ** 2)) == pytest.approx(NOISE / each.batches**0.5, rel=0.15)
+
+
+def test_batches_grow(noisy):
+    """At first the slope is clear; at the bottom it drowns, and steps take more events, but never more than the most."""
+    batches = [each.batches for each in noisy]
+    assert batches[:2] == [BATCHES] * 2
+    assert batches == sorted(batches)
+    assert batches[-1] == MOST
+
+
+def test_more_events_where_noise_drowns_the_signal():
+    rng = np.random.default_rng(0)
+    u, noise = np.full((10, 3), 0.5), rng.normal(size=(10, 3))
+    errors = np.ones((10, 3))
+    assert drowned(u, noise, errors)
+    assert not drowned(u, noise + 3, errors)
+    assert not drowned(u, noise + 3 * np.eye(3)[0], errors)
+    # A variable that is held at the end of its range has a large slope and nothing to say.
+    at_the_end = u.copy()
+    at_the_end[:, 0] = 0
+    assert drowned(at_the_end, noise + 30 * np.eye(3)[0], errors)
