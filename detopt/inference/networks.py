@@ -79,13 +79,13 @@ class SetNetwork(Network):
         means = jnp.mean(self._of_muons(batch), axis=1)
         return jax.vmap(self._answer, (0, 0, None))(means, batch.condition, batch.seen.shape[1])
 
-    def _of_muons(self, batch: Exposures) -> Float[Array, "exposures muons width+1"]:
+    def _of_muons(self, batch: Exposures) -> Float[Array, "exposures muons sums"]:
         """What each muon adds to its exposure: all that it is known by, and that there is a track."""
         each = jnp.where(batch.seen[..., None], jax.vmap(jax.vmap(self.embed))(self.inputs(batch)), 0.0)
         return jnp.concatenate([each, batch.seen[..., None].astype(each.dtype)], -1)
 
     def _answer(
-        self, means: Float[Array, " width+1"], condition: Float[Array, " variables"], muons: int
+        self, means: Float[Array, " sums"], condition: Float[Array, " variables"], muons: int
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
         answer = self.readout(jnp.concatenate([means, condition]))
         return jax.nn.sigmoid(answer[0]), jnp.exp(answer[1] + self.calibration[0] - 0.5 * math.log(muons))

@@ -222,18 +222,19 @@ class BarrelFlips:
         stacked = surfaces(fixed)
         cosines = np.repeat([[math.cos(a) for a in self.angles[b.group]] for b in batches], sizes, axis=0)
         landing = onto_end(
-            lambda numbers: flown(fixed, numbers).room[rows, surface, upper],
-            with_angles,
+            lambda u: flown(fixed, with_angles(u)).room[rows, surface, upper],
             straight_to(stacked)[surface, upper],
             cosines,
             jnp.abs(stacked.position[surface]),
         )
         landing = jax.lax.stop_gradient(landing)
-        flight = flown(design, landing.draws)
-        there = landing.landed & flight.reached[rows, surface]
-        weight = jnp.where(there, landing.weight, 0.0) / (chance * jnp.asarray(np.repeat(sizes, sizes), chance.dtype))
+        numbers = with_angles(landing.number)
+        flight = flown(design, numbers)
+        # A sum over as many muons as each batch has estimates a mean.
+        weight = landing.weight / (chance * jnp.asarray(np.repeat(sizes, sizes), chance.dtype))
+        there = (weight > 0) & flight.reached[rows, surface]
         room = jnp.where(there, flight.room[rows, surface, upper], 0.0)
-        return _Landed(landing.draws, surface, upper, weight, room)
+        return _Landed(numbers, surface, upper, jnp.where(there, weight, 0.0), room)
 
     def _choose(self, fixed: Detector, key: jax.Array) -> tuple[Array, Array]:
         """An end for each muon, and how likely that choice was: where a straight line of the source's range leads."""

@@ -1,18 +1,21 @@
 """Muons of a barrel moved onto the ends of its cylinders and disks, by the polar angle that they are born with."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from detopt.backend import jnp
+from detopt.backend import jax, jnp
 from detopt.detector.surfaces import Surfaces
 from detopt.simulation.landing import Landing, land
 
-__all__ = ["Ends", "ends_of", "onto_end", "straight_to"]
+__all__ = ["Ends", "OnEnd", "ends_of", "onto_end", "straight_to"]
 
-_MISSED = 0.01  # of the radius or z of a surface: what is further from the end before the last step has not landed
+_STEPS = 5  # of Newton's method
+_BESIDE = 0.05  # of cot(theta), or of one: where it begins, to both sides of a straight line
+_SAME = 1e-5  # numbers that differ by less are one muon
+_MISSED = 1e-4  # of the radius or z of a surface: what is further from the end before the last step has not landed
 
 
 class Ends(NamedTuple):
@@ -37,18 +40,28 @@ def straight_to(stacked: Surfaces) -> Float[Array, "n 2"]:
     return jnp.where(cylinder, ends / along, along / ends)
 
 
+class OnEnd(NamedTuple):
+    """M muons on ends."""
+
+    number: Float[Array, " M"]  # that the polar angle comes from
+    weight: Float[
+        Array, " M"
+    ]  # density of that number, over the slope of the distance from the end; 0 if there is no such
+
+
 def onto_end(
-    room: Callable[[Any], Float[Array, " M"]],
-    born: Callable[[Float[Array, " M"]], Any],
+    room: Callable[[Float[Array, " M"]], Float[Array, " M"]],
     begin: Float[Array, " M"],
     cosines: Float[np.ndarray, "M 2"],
     size: Float[Array, " M"],
-) -> Landing:
+) -> OnEnd:
     """Move M muons, each onto the end of a surface.
 
+    Where an inner layer ends at the same angle, a muon that it scatters and one that misses it may both stand on the end: it
+    is looked for from both sides, and one of two counts twice.
+
     Args:
-        room: how far inside its end each muon is, in mm.
-        born: muons from the uniform numbers that their polar angles come from.
+        room: how far inside its end each muon is, in mm, by the uniform number that its polar angle comes from.
         begin: cot(theta) to begin with.
         cosines: cos(theta) for the numbers 0 and 1.
         size: radius or z of the surfaces in mm.
@@ -63,4 +76,11 @@ def onto_end(
         u = number(cot)
         return jnp.where((u >= 0) & (u <= 1), (1 + cot**2) ** -1.5 / jnp.abs(width), 0.0)
 
-    return land(room, lambda cot: born(number(cot)), begin, density, _MISSED * size)
+    def search(begin: Array) -> Landing:
+        return land(room, number, begin, density, _MISSED * size, steps=_STEPS)
+
+    beside = _BESIDE * (1 + jnp.abs(begin)) * jnp.where(jnp.arange(len(begin)) % 2 == 0, 1.0, -1.0).astype(begin.dtype)
+    found = jax.lax.map(search, begin[None] + jnp.stack([beside, -beside]))
+    one, other = (jax.tree.map(lambda x, i=i: x[i], found) for i in range(2))
+    alone = other.landed & (jnp.abs(one.draws - other.draws) < _SAME)
+    return OnEnd(one.draws, jnp.where(alone, 1.0, 2.0).astype(begin.dtype) * one.weight)

@@ -9,8 +9,6 @@ from detopt.backend import jax, jnp
 
 __all__ = ["Landing", "land", "spread", "tried"]
 
-_STEPS = 3  # of Newton's method
-
 
 class Landing(NamedTuple):
     """A muon that stands on an edge, or many."""
@@ -47,10 +45,11 @@ def land(
     density: Callable[[Array], Array],
     tolerance: Float[Array, "*batch"] | float,
     reverse: bool = False,
+    steps: int = 3,
 ) -> Landing:
     """Solve inside(along(s)) = 0 for s, by Newton's method, for one event or each of many.
 
-    `reverse` where only the reverse mode has a derivative.
+    `reverse` where only the reverse mode has a derivative; more steps where the search begins far away.
     """
 
     def value_and_slope(s: Array) -> tuple[Array, Array]:
@@ -64,7 +63,7 @@ def land(
         return s - value / jnp.where(slope == 0, 1.0, slope), value, slope
 
     # A loop, so that it is compiled once.
-    s, value, slope = jax.lax.fori_loop(0, _STEPS, step, (begin, jnp.zeros_like(begin), jnp.zeros_like(begin)))
+    s, value, slope = jax.lax.fori_loop(0, steps, step, (begin, jnp.zeros_like(begin), jnp.zeros_like(begin)))
     landed = (jnp.abs(value) < tolerance) & (slope != 0) & jnp.isfinite(s)
     s = jnp.where(landed, s, begin)
     weight = jnp.where(landed, density(s) / jnp.abs(jnp.where(slope == 0, 1.0, slope)), 0.0)

@@ -10,6 +10,7 @@ thickness, momentum and material: its derivative is the derivative of the simula
 Without tails, scattering is Gaussian with the width of Highland's formula for the whole body.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jaxtyping import Array, Bool, Float
@@ -23,7 +24,8 @@ from detopt.simulation.source import MUON_MASS
 __all__ = ["SLOWEST", "Deflection", "Dice", "Lost", "deflection", "dice", "loss", "mean_loss", "median_loss", "slower"]
 
 SLOWEST = 0.02  # GeV: a muon of less momentum has stopped, a few micrometres of iron further on
-_NEWTON = 3
+_NEWTON = 6  # steps: then energy losses are right to 1e-6 even where one collision takes all that it can
+_FLAT = 0.02  # Newton's method takes no slope to be less than this
 _EARLIEST = 1e-8  # a uniform number can be zero, and no collision is infinitely hard
 
 
@@ -131,17 +133,19 @@ def _largest_deflection(
 
     # Solve Lambda(y) = arrival for y = q2 + a, by Newton's method in the logarithms, from pure Rutherford scattering of
     # the nuclei: Lambda falls as 1/y and then as 1/y^3.
-    def number(log_y: Array) -> tuple[Array, Array]:
+    def number(log_y: Array) -> Array:
         y = jnp.exp(log_y)
-        value = nuclei * _beyond(y, medium.size) + electrons * _beyond(y, size_e)
+        return nuclei * _beyond(y, medium.size) + electrons * _beyond(y, size_e)
+
+    def closer(log_y: Array) -> Array:
+        y = jnp.exp(log_y)
         density = nuclei / (1 + y / medium.size) ** 2 + electrons / (1 + y / size_e) ** 2
-        return value, density / y  # and -d value / d log y
+        value = number(log_y)
+        return log_y + (value / (density / y)) * jnp.log(value / arrival)
 
     start = (nuclei + electrons) / arrival
-    log_y = jnp.log(start) - 2 / 3 * jnp.log1p(start / medium.size / 3)
-    for _ in range(_NEWTON):
-        value, slope = number(log_y)
-        log_y = log_y + (value / slope) * jnp.log(value / arrival)
+    start = jnp.log(start) - 2 / 3 * jnp.log1p(start / medium.size / 3)
+    log_y = _root(lambda log_y: jnp.log(number(log_y) / arrival), closer, start)
     y = jnp.exp(log_y)
     # Fewer scatters than that: there is none.
     q2 = jnp.maximum(y - screening, 0.0)
@@ -149,6 +153,18 @@ def _largest_deflection(
     q2 = jnp.where(hard, q2, 1e-6 * screening)
     soft = nuclei * _below(q2, screening, medium.size) + electrons * _below(q2, screening, size_e)
     return jnp.where(hard, q2, 0.0), jnp.maximum(soft, 1e-30)
+
+
+def _root(falling: Callable[[Array], Array], closer: Callable[[Array], Array], start: Array) -> Array:
+    """Where a falling function is zero, by a few steps; its derivative is that of the root, not that of the steps."""
+
+    def solve(_: Any, start: Array) -> Array:
+        return jax.lax.fori_loop(0, _NEWTON, lambda _, x: closer(x), start)
+
+    def tangent(slope: Callable[[Array], Array], y: Array) -> Array:
+        return y / jnp.minimum(slope(jnp.ones_like(y)), -_FLAT)
+
+    return jax.lax.custom_root(falling, start, solve, tangent)
 
 
 # -- energy loss ---------------------------------------------------------------------------------------------------------
@@ -212,12 +228,15 @@ def loss(medium: Medium, path: Float[Array, ""], momentum: Float[Array, ""], dic
     def transfer(arrival: Array) -> Array:
         """Solve 1/t - 1 + beta^2 ln t = arrival T_max / xi for t = T / T_max."""
         target = arrival * largest / xi
-        t = 1 / (1 + target)
-        for _ in range(_NEWTON):
-            value, slope = 1 / t - 1 + beta2 * jnp.log(t), 1 / t - beta2
-            t = t * jnp.exp((value - target) / jnp.maximum(slope, 0.02))
-            t = jnp.clip(t, 1e-12, 1.0)
-        return t
+
+        def excess(t: Array) -> Array:
+            return 1 / t - 1 + beta2 * jnp.log(t) - target
+
+        def closer(t: Array) -> Array:
+            t = t * jnp.exp(excess(t) / jnp.maximum(1 / t - beta2, _FLAT))
+            return jnp.clip(t, 1e-12, 1.0)
+
+        return _root(excess, closer, 1 / (1 + target))
 
     t1, t2 = transfer(first), transfer(second)
     soft = lost.mean - xi * (-jnp.log(t2) - beta2 * (1 - t2))

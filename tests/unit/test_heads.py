@@ -129,3 +129,20 @@ def check_fraction(exposures, steps, closeness, width):
 def test_a_fraction():
     """RMS error within 2 % of the posterior mean's on the same exposures; errors that are as large as they say."""
     check_fraction(8000, 1000, 1.02, 0.05)
+
+
+def test_another_muon_in_an_exposure():
+    """`swapped` scores what `scores` does when the muon is really replaced, tracks that are not found included."""
+    head = SetHead(width=8, muons=20)
+    network = make_network(head, 0, jax.random.key(0), jnp.float32)
+    _, pool = toy(0, 5, 20, (0.0, 1.0))
+    _, others = toy(1, 5, 3, (0.0, 1.0))
+    pool = pool._replace(seen=pool.seen.at[:, ::3].set(False))
+    others = others._replace(seen=others.seen.at[0].set(False))
+    swapped = network.swapped(pool, others)
+    for k in range(3):
+        features, seen = (
+            getattr(pool, name).at[:, k].set(getattr(others, name)[:, k]) for name in ("features", "seen")
+        )
+        for one, other in zip(swapped, network.scores(pool._replace(features=features, seen=seen)), strict=True):
+            np.testing.assert_allclose(one[:, k], other, rtol=2e-5)
