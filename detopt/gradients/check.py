@@ -3,10 +3,12 @@
 Between x - h and x + h the mean derivative is the difference (f(x + h) - f(x - h)) / 2h: exactly, however f bends, so h may
 be as large as the noise of a difference wants it, and a wrong derivative has nowhere to hide. For each of at least 30
 independent keys D = derivative - difference: the derivative at one of 30 points that are spread evenly over the step (so
-that how it changes along the step is no error), the difference over all of it, both on the events of that key. The scale is
-S = max(|difference|, 2 % of the score over the range of the parameter). A row passes where |mean D| + 2 SE < 5 % of S, fails
-where |mean D| - 2 SE > 5 % of S, and otherwise gets more keys until the budget is spent: then it is undecided, which is not
-ok. What seems to fail is given more keys as well: few rare events can make an error look small.
+that how it changes along the step is no error), the difference over all of it, both on the events of that key. All
+parameters are moved together, so that one gradient serves all; a difference has all others where that gradient has them.
+
+The scale is S = max(|difference|, 2 % of the score over the range of the parameter). A row passes where |mean D| + 2 SE <
+5 % of S, fails where |mean D| - 2 SE > 5 % of S, and otherwise gets more keys until the budget is spent: then it is
+undecided, which is not ok. What seems to fail is given more keys as well: few rare events can make an error look small.
 
 A score that is not sampled has one key, central differences extrapolated to a step of zero, and |D| < 1e-6 S.
 
@@ -149,32 +151,41 @@ class _Check:
             open_ = [j for j in range(len(self.point)) if j not in found or not all(r.settled for r in found[j])]
             if not open_ or (first and late):
                 break
-            for j in open_:
-                self.progress(f"parameter {j + 1} of {len(self.point)}, {first + BATCH} sets of events")
-                columns[j] += [self._pair(j, number) for number in range(first, first + BATCH)]
-                found[j] = self._summary(j, columns[j])
+            for number in range(first, first + BATCH):
+                self.progress(f"{len(open_)} of {len(self.point)} parameters, set {number + 1} of the events")
+                for j, row in self._pairs(open_, number).items():
+                    columns[j].append(row)
+            found |= {j: self._summary(j, columns[j]) for j in open_}
         rows = [row for j in sorted(found) for row in found[j]]
         return [self._with_range(r) for r in sorted(rows, key=lambda r: (r.objective, r.parameter))]
 
     def _key(self, number: int) -> jax.Array:
         return jax.random.fold_in(self._root, number)
 
-    def _at(self, steps: Float[np.ndarray, " steps"], parameter: int, key: jax.Array) -> Float[np.ndarray, "steps m"]:
-        points = np.tile(self.point, (len(steps), 1))
+    def _at(
+        self, steps: Float[np.ndarray, " steps"], parameter: int, key: jax.Array, point: Float[np.ndarray, " n"]
+    ) -> Float[np.ndarray, "steps m"]:
+        points = np.tile(point, (len(steps), 1))
         points[:, parameter] += steps
         return np.asarray(self._values(points, key), float)
 
-    def _pair(self, parameter: int, number: int) -> tuple[np.ndarray, ...]:
-        """Value, derivative somewhere within the step, difference over all of it (m,), on the events of a key; and where."""
-        h, key = self.budget.step, self._key(number)
-        # Every batch has its points spread evenly, each in a strip of its own.
-        rng = np.random.default_rng([self.budget.seed, parameter, number])
-        strip = (7 * number + parameter) % BATCH  # 7 and 30 have no common divisor
-        where = self.point.copy()
-        where[parameter] += h * (2 * (strip + rng.uniform()) / BATCH - 1)
+    def _pairs(self, parameters: list[int], number: int) -> dict[int, tuple[np.ndarray, ...]]:
+        """On the events of one key: value, derivatives somewhere within the step, difference over all of it (m,), and where.
+
+        One gradient serves all parameters: each is somewhere within its own step, and its difference is taken with all
+        others where they are.
+        """
+        h, key, n = self.budget.step, self._key(number), len(self.point)
+        # Every batch has its points spread evenly, each in a strip of its own: 7 and 30 have no common divisor.
+        strips = (7 * number + 11 * np.arange(n)) % BATCH
+        inner = np.random.default_rng([self.budget.seed, number]).uniform(size=n)
+        where = self.point + h * (2 * (strips + inner) / BATCH - 1)
         value, slope = (np.asarray(x, float) for x in self._slopes(where, key))
-        ends = self._at(np.array([h, -h]), parameter, key)
-        return value, slope[:, parameter], (ends[0] - ends[1]) / (2 * h), where[parameter]
+        found: dict[int, tuple[np.ndarray, ...]] = {}
+        for j in parameters:
+            ends = self._at(np.array([h, -h]) + self.point[j] - where[j], j, key, where)
+            found[j] = value, slope[:, j], (ends[0] - ends[1]) / (2 * h), where[j]
+        return found
 
     def _summary(self, parameter: int, columns: list[tuple[np.ndarray, ...]]) -> list[Row]:
         values, slopes, differences, where = (np.array(column) for column in zip(*columns, strict=True))
@@ -206,7 +217,7 @@ class _Check:
         for j in range(len(self.point)):
             self.progress(f"parameter {j + 1} of {len(self.point)}")
             both = np.concatenate([_STEPS, -_STEPS])
-            values = self._at(both, j, key)
+            values = self._at(both, j, key, self.point)
             central = (values[: len(_STEPS)] - values[len(_STEPS) :]) / (2 * _STEPS[:, None])
             better = (4 * central[1:] - central[:-1]) / 3
             best = (16 * better[1:] - better[:-1]) / 15
@@ -239,7 +250,7 @@ class _Check:
         here = self.point[parameter]
         steps = np.clip([0.0, *_SCAN, *(-s for s in _SCAN)], -here, 1 - here)
         keys = range(_SCANNED if self.sampled else 1)
-        values = np.stack([self._at(steps, parameter, self._key(n)) for n in keys])
+        values = np.stack([self._at(steps, parameter, self._key(n), self.point) for n in keys])
         change = values[:, 1:] - values[:, :1]
         # Steps that were cut short at the end of the box count as what they should be.
         wanted = np.array([*_SCAN, *(-s for s in _SCAN)])
