@@ -38,7 +38,7 @@ from detopt.simulation.beam_event import (
 from detopt.simulation.draws import Start
 from detopt.simulation.edges import Edge, distance, edges_of, foreseen, onto_edge
 from detopt.simulation.flight import Leg, Muon
-from detopt.simulation.landing import land, spread, tried
+from detopt.simulation.landing import land_anywhere, spread, tried
 from detopt.simulation.physics import Physics
 from detopt.simulation.rays import carriers_of, normals_of
 from detopt.simulation.source import Beam, Gun, Source
@@ -53,7 +53,6 @@ CANDIDATES = 4  # and one in so many is looked at for it
 _SPARE = 0.4
 _UNLIKELY = 0.03  # how often what promises nothing is tried nevertheless
 _FIXED = 0.03  # how often the edges of what does not move are tried, relative to the others
-_NEAR = 0.05  # of its value: how near to a cut the last step of a search must begin
 _BOTH = np.array([1, -1], np.int32)  # with a decision taken, and without
 _CUTS = ("momentum", "angle")
 
@@ -283,20 +282,19 @@ class BeamEvaluator(ChunkedEvaluator):
 
     def _cut_flips(self, moving: Line, fixed: Line, cut: int, key: jax.Array) -> Flip:
         """Muons that just pass a cut of the trigger: their momentum carries them there."""
-        count = self.flipped
-        draws = self._draws(key, count, moving.stops.middle.dtype)
+        count, dtype = self.flipped, moving.stops.middle.dtype
+        draws = self._draws(key, count, dtype)
         carrier = carriers_of(self.source, self.start.frame)["momentum"]
 
         def margin(line: Line, draws: BeamDraws) -> Array:
             return _margin(self.cuts[cut], line.trigger, self.muon(line, draws, undecided(line)).tracks)
 
-        def one(draws: BeamDraws) -> tuple[Array, Array, Array, Array]:
+        def one(draws: BeamDraws, key: jax.Array) -> tuple[Array, Array, Array, Array]:
             def along(s: Array) -> BeamDraws:
                 return draws._replace(numbers={**draws.numbers, carrier.name: carrier.back(s)})
 
-            begin = carrier.onto(draws.numbers[carrier.name])
             landing = jax.lax.stop_gradient(
-                land(lambda d: margin(fixed, d), along, begin, carrier.density, _NEAR, True)
+                land_anywhere(lambda d: margin(fixed, d), along, carrier.ends, carrier.density, key, dtype)
             )
             nothing = undecided(fixed)
 
@@ -307,7 +305,7 @@ class BeamEvaluator(ChunkedEvaluator):
             on, off = jax.vmap(taken)(_BOTH)
             return on, off, landing.weight, margin(moving, landing.draws)
 
-        on, off, weight, handle = jax.vmap(one)(draws)
+        on, off, weight, handle = jax.vmap(one)(draws, jax.random.split(stream(key, "roots"), count))
         return Flip(on, off, weight / count, jnp.where(weight > 0, handle, 0.0))
 
     # -- the score ---------------------------------------------------------------------------------------------------------

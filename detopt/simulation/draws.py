@@ -35,6 +35,9 @@ DENSITIES: Mapping[str, Callable[[Array], Array]] = {
 }
 
 
+_ENDS: Mapping[str, tuple[float, float]] = {"uniform": (0.0, 1.0), "normal": (-6.0, 6.0), "truncated": (-_CUT, _CUT)}
+
+
 class Carrier(NamedTuple):
     """A number of an event on a scale on which it moves the particle smoothly, and how likely each value is there."""
 
@@ -43,11 +46,12 @@ class Carrier(NamedTuple):
     onto: Callable[[Array], Array] = lambda number: number  # from the number to the scale
     back: Callable[[Array], Array] = lambda s: s
     radial: bool = False  # it moves the muon away from the axis, not sideways
+    ends: tuple[float, float] = (0.0, 1.0)  # of the scale
 
 
 def straight(name: str, kind: Kind) -> Carrier:
     """A number that is its own scale."""
-    return Carrier(name, DENSITIES[kind])
+    return Carrier(name, DENSITIES[kind], ends=_ENDS[kind])
 
 
 def draw_numbers(

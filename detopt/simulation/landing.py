@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from detopt.backend import jax, jnp
 
-__all__ = ["Landing", "land", "spread", "tried"]
+__all__ = ["Landing", "land", "land_anywhere", "spread", "tried"]
+
+_GRID, _HALVED = 16, 8
 
 
 class Landing(NamedTuple):
@@ -44,22 +47,13 @@ def land(
     begin: Float[Array, "*batch"],
     density: Callable[[Array], Array],
     tolerance: Float[Array, "*batch"] | float,
-    reverse: bool = False,
     steps: int = 3,
 ) -> Landing:
-    """Solve inside(along(s)) = 0 for s, by Newton's method, for one event or each of many.
-
-    `reverse` where only the reverse mode has a derivative; more steps where the search begins far away.
-    """
-
-    def value_and_slope(s: Array) -> tuple[Array, Array]:
-        if reverse:
-            return jax.value_and_grad(lambda s: inside(along(s)))(s)
-        return jax.jvp(lambda s: inside(along(s)), (s,), (jnp.ones_like(s),))
+    """Solve inside(along(s)) = 0 for s, by Newton's method, for one event or each of many."""
 
     def step(_: Any, at: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         s, _, _ = at
-        value, slope = value_and_slope(s)
+        value, slope = jax.jvp(lambda s: inside(along(s)), (s,), (jnp.ones_like(s),))
         return s - value / jnp.where(slope == 0, 1.0, slope), value, slope
 
     # A loop, so that it is compiled once.
@@ -67,4 +61,41 @@ def land(
     landed = (jnp.abs(value) < tolerance) & (slope != 0) & jnp.isfinite(s)
     s = jnp.where(landed, s, begin)
     weight = jnp.where(landed, density(s) / jnp.abs(jnp.where(slope == 0, 1.0, slope)), 0.0)
+    return Landing(along(s), weight, landed)
+
+
+def land_anywhere(
+    inside: Callable[[Any], Float[Array, ""]],
+    along: Callable[[Array], Any],
+    ends: tuple[float, float],
+    density: Callable[[Array], Array],
+    key: jax.Array,
+    dtype: Any,
+) -> Landing:
+    """Solve inside(along(s)) = 0 for one event that may be far away, once, never or several times, for s between two ends.
+
+    On a grid the sign changes where there are solutions. One of these intervals is chosen and counts for all, and is halved;
+    the last step is Newton's, by the reverse mode.
+    """
+    grid = jnp.asarray(np.linspace(*ends, _GRID + 1), dtype)
+    value = jax.lax.map(lambda s: inside(along(s)), grid)
+    changes = (value[1:] > 0) != (value[:-1] > 0)
+    number = jnp.sum(changes)
+    which = jnp.argmax(jnp.cumsum(changes) > jnp.floor(jax.random.uniform(key) * number))
+
+    def halve(_: Any, between: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = between
+        middle = (low + high) / 2
+        before = (inside(along(middle)) > 0) == (value[which] > 0)
+        return jnp.where(before, middle, low), jnp.where(before, high, middle)
+
+    low, high = jax.lax.fori_loop(0, _HALVED, halve, (grid[which], grid[which + 1]))
+    middle = (low + high) / 2
+    last, slope = jax.value_and_grad(lambda s: inside(along(s)))(middle)
+    some = jnp.where(slope == 0, 1.0, slope)
+    s = middle - last / some
+    # A sign that changes in a jump is no solution: Newton's step would lead far away.
+    landed = (number > 0) & (slope != 0) & (jnp.abs(s - middle) < high - low)
+    s = jnp.where(landed, s, middle)
+    weight = jnp.where(landed, number.astype(s.dtype) * density(s) / jnp.abs(some), 0.0)
     return Landing(along(s), weight, landed)
