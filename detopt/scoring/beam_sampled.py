@@ -48,6 +48,7 @@ __all__ = ["BeamEvaluator"]
 
 # Of the muons of a chunk, one in so many is flipped as well.
 FLIPPED = 16
+HITS = 4  # for a hit that an efficiency decides on, where both sides share a flight, one in so many
 LOOKS = 4  # how often the sensors look at a flipped muon, where that is cheap
 CANDIDATES = 4  # and one in so many is looked at for it
 _SPARE = 0.4
@@ -263,7 +264,7 @@ class BeamEvaluator(ChunkedEvaluator):
 
     def _hit_flips(self, moving: Line, fixed: Line, key: jax.Array) -> Flip:
         """Hits that are there or not."""
-        count, number = self.flipped, len(self.efficiencies)
+        count, number = math.ceil(self.chunk / HITS), len(self.efficiencies)
         draws = self._draws(key, count, moving.stops.middle.dtype)
         sensor = jnp.asarray(self.efficiencies)[spread(jnp.full(number, 1 / number), stream(key, "which"), count)]
 

@@ -33,7 +33,7 @@ objectives:
 search: {type: gradient, events: 16384}
 seed: 1
 """
-KEYS = 64
+KEYS = 40
 
 
 def exact(b_radius, c_half_length, b_efficiency):

@@ -148,7 +148,7 @@ def test_muons_for_a_gradient_to_10_percent(name):
     slope = jax.jit(jax.grad(lambda u, key: evaluate(space.place(u), None, key).values[0]))
     found = np.array([float(slope(start, key)[0]) for key in jax.random.split(jax.random.key(1), 48)])
     needed = evaluate.events * (found.std(ddof=1) / (0.1 * abs(found.mean()))) ** 2
-    flips = needed / beam_sampled.FLIPPED * (PER_FLIP if name != "efficiency" else 1)
+    flips = needed / beam_sampled.HITS if name == "efficiency" else needed / beam_sampled.FLIPPED * PER_FLIP
     per_metre = 1000 / WIDTHS[name] if name != "efficiency" else 1 / WIDTHS[name]
     print(
         f"p1.{name}: {found.mean() * per_metre:.4g} +- {found.std() / 7 * per_metre:.1g} per metre (or unit); "
