@@ -17,7 +17,7 @@ def gradients(
     seed: Annotated[
         int | None, typer.Option(help="Instead of the study's own seed.", min=0, max=2**63 - 1, show_default=False)
     ] = None,
-    keys: Annotated[int, typer.Option(help="At most so many independent sets of events.", min=30, max=100_000)] = 480,
+    keys: Annotated[int, typer.Option(help="At most so many independent sets of events.", min=30, max=100_000)] = 2000,
     time_limit: Annotated[
         float | None, typer.Option(help="Add no more events after so many seconds.", min=0, show_default=False)
     ] = None,

@@ -42,7 +42,7 @@ Evaluate = Callable[[Array, jax.Array], Array]  # (point in the unit box, key) -
 class Budget:
     """When to give up."""
 
-    keys: int = 480
+    keys: int = 2000
     seconds: float = float("inf")
     step: float = 0.05  # of a parameter's range, to either side
     seed: int = 0

@@ -23,13 +23,14 @@ from detopt.study.studies import Study
 
 __all__ = ["check_gradients", "trained_head"]
 
-LARGER = 16  # times the events, for the reference that the values are compared with
+SET = 2048  # muons: many small sets of events decide as soon as they can
+LARGER = 16  # times the events of a set, for the reference that the values are compared with
 
 
 def check_gradients(
     study: Study,
     seed: int | None = None,
-    keys: int = 480,
+    keys: int = 2000,
     seconds: float = float("inf"),
     step: float = Budget.step,
     progress: Callable[[str], None] | None = None,
@@ -39,7 +40,7 @@ def check_gradients(
     Args:
         study: from `detopt.load`.
         seed: instead of the study's own.
-        keys: at most so many sets of events, of as many events as the study's search takes for a step.
+        keys: at most so many sets of events.
         seconds: after which no more keys are added.
         step: of the differences, to either side, relative to the parameter's range; the gradient is the mean over it.
         progress: called with a line now and then.
@@ -59,7 +60,7 @@ def check_gradients(
     space, sampled, notes = array_space(study), study.mode == "sampled", []
     network: Any = None
     if sampled:
-        evaluate: Any = make_sampler(study, study.search.events)
+        evaluate: Any = make_sampler(study, min(study.search.events, SET))
         check_sampled_bounds(study, space, evaluate)
         if study.head is not None:
             tell("training a head")
@@ -127,7 +128,7 @@ def _described(study: Study, row: Row, ways: dict[str, str], at: np.ndarray, eve
 def _values(study: Study, values: Any, network: Any, at: np.ndarray, tell: Any) -> dict[str, Any]:
     """Whether the value of a few events is, on average, that of many: a readout that is not linear has a bias."""
     tell("comparing values with those of more events")
-    space, many = array_space(study), make_sampler(study, LARGER * study.search.events)
+    space, many = array_space(study), make_sampler(study, LARGER * min(study.search.events, SET))
     first = jax.jit(values)
     key = stream(jax.random.key(study.seed), "values")
     few = np.stack([np.asarray(first(at, jax.random.fold_in(key, i))) for i in range(LARGER)])
