@@ -282,9 +282,21 @@ class BeamEvaluator(ChunkedEvaluator):
         return Flip(on, off, jnp.full(count, number / count, handle.dtype), handle)
 
     def _cut_flips(self, moving: Line, fixed: Line, cut: int, key: jax.Array) -> Flip:
-        """Muons that just pass a cut of the trigger: their momentum carries them there."""
+        """Muons that just pass a cut of the trigger: their momentum carries them there.
+
+        It cuts on tracks, so that muons are tried which have them in all arms.
+        """
         count, dtype = self.flipped, moving.stops.middle.dtype
-        draws = self._draws(key, count, dtype)
+        drawn = self._draws(key, self.chunk // CANDIDATES, dtype)
+
+        def promise(draws: BeamDraws) -> Array:
+            nothing = undecided(fixed)
+            seen = see(fixed, self._flown(fixed, draws, nothing)[0], draws, nothing).seen
+            enough = jnp.stack([jnp.sum(seen[np.array(arm.sensors)]) >= arm.min_hits for arm in self.arms])
+            return jnp.where(enough.all(), jnp.ones(1, dtype), _UNLIKELY)
+
+        event, _, chance = tried(jax.vmap(promise)(drawn), stream(key, "which"), count)
+        draws = jax.tree.map(lambda x: x[event], drawn)
         carrier = carriers_of(self.source, self.start.frame)["momentum"]
 
         def margin(line: Line, draws: BeamDraws) -> Array:
@@ -307,7 +319,7 @@ class BeamEvaluator(ChunkedEvaluator):
             return on, off, landing.weight, margin(moving, landing.draws)
 
         on, off, weight, handle = jax.vmap(one)(draws, jax.random.split(stream(key, "roots"), count))
-        return Flip(on, off, weight / count, jnp.where(weight > 0, handle, 0.0))
+        return Flip(on, off, weight / chance / count, jnp.where(weight > 0, handle, 0.0))
 
     # -- the score ---------------------------------------------------------------------------------------------------------
 

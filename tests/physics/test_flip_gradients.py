@@ -69,7 +69,7 @@ seed: 3
 """
 BEAM = "{type: beam, momentum: [3 GeV, 30 GeV], spot: 20 mm, divergence: 20 mrad}"
 SPREAD = "{type: gun, momentum: [3 GeV, 30 GeV], theta: [0 deg, 4 deg]}"
-FOCUSED = "{type: beam, momentum: 3 GeV, centre: {x: 55 mm}}"  # only scattering carries it across an edge
+FOCUSED = "{type: beam, momentum: 3 GeV, centre: {x: 46.5 mm}}"  # 197 mm off the axis at d, where it has scattered by 2 mm
 MOMENTUM = "{type: resolution, of: momentum}"
 
 BARREL = """
@@ -149,7 +149,7 @@ CASES = {
     "line field": (LINE, BEAM, ACCEPTED, {"field.B": "[0.5 T, 2 T]"}, ""),
     "line efficiency": (LINE, BEAM, ACCEPTED, {"b.efficiency": "[80 %, 99 %]"}, ""),
     "line from a point": (LINE, SPREAD, ACCEPTED, {"d.span": "[25 cm, 60 cm]", "c.z": "[2.1 m, 2.8 m]"}, ""),
-    "line scattered": (LINE, FOCUSED, ACCEPTED, {"d.span": "[35 cm, 60 cm]"}, ""),
+    "line scattered": (LINE, FOCUSED, ACCEPTED, {"d.span": "[39.6 cm, 60 cm]"}, ""),
     "line momentum": (LINE, BEAM, MOMENTUM, {"field.B": "[0.5 T, 2 T]", "c.z": "[2.1 m, 2.8 m]"}, ""),
     "line cut": (
         LINE, BEAM, ACCEPTED, {"trigger.momentum": "[4 GeV, 20 GeV]", "d.span": "[25 cm, 60 cm]"},
