@@ -69,7 +69,9 @@ seed: 3
 """
 BEAM = "{type: beam, momentum: [3 GeV, 30 GeV], spot: 20 mm, divergence: 20 mrad}"
 SPREAD = "{type: gun, momentum: [3 GeV, 30 GeV], theta: [0 deg, 4 deg]}"
-FOCUSED = "{type: beam, momentum: 3 GeV, centre: {x: 46.5 mm}}"  # 197 mm off the axis at d, where it has scattered by 2 mm
+FOCUSED = (
+    "{type: beam, momentum: 3 GeV, centre: {x: 46.5 mm}}"  # 197 mm off the axis at d, where it has scattered by 2 mm
+)
 MOMENTUM = "{type: resolution, of: momentum}"
 
 BARREL = """
