@@ -176,10 +176,11 @@ class _Check:
         others where they are.
         """
         h, key, n = self.budget.step, self._key(number), len(self.point)
-        # Every batch has its points spread evenly, each in a strip of its own: 7 and 30 have no common divisor.
-        strips = (7 * number + 11 * np.arange(n)) % BATCH
-        inner = np.random.default_rng([self.budget.seed, number]).uniform(size=n)
-        where = self.point + h * (2 * (strips + inner) / BATCH - 1)
+        # A Latin hypercube: in every batch each parameter is once in each strip of its step, whatever the others do.
+        batch, turn = divmod(number, BATCH)
+        rng = np.random.default_rng([self.budget.seed, batch])
+        strips = np.array([rng.permutation(BATCH)[turn] for _ in range(n)])
+        where = self.point + h * (2 * (strips + rng.uniform(size=(BATCH, n))[turn]) / BATCH - 1)
         value, slope = (np.asarray(x, float) for x in self._slopes(where, key))
         found: dict[int, tuple[np.ndarray, ...]] = {}
         for j in parameters:

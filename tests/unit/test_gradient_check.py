@@ -51,6 +51,19 @@ def test_too_few_events_decide_nothing():
     assert rows[0].verdict == "undecided"
 
 
+def test_parameters_that_need_each_other():
+    """All are moved together: what one does to the slope of another is no bias."""
+
+    def score(u, key):
+        x = jax.random.normal(key, (EVENTS,))
+        return jnp.mean(1 + 0.1 * x)[None] * (1 + u[0] * u[1] * 40 - 20 * u[0] * u[2])
+
+    rows = check(score, np.full(3, 0.5), True, Budget(keys=3000))
+    assert [r.verdict for r in rows] == ["ok"] * 3
+    for row in rows:
+        assert abs(row.bias) < 4 * row.bias_error
+
+
 def test_rarely_wrong_about_what_is_right():
     found = [check(aperture(1.0), HALF, True, Budget(keys=600, seed=seed))[0].verdict for seed in range(12)]
     assert found.count("fail") == 0
