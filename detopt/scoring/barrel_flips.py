@@ -15,7 +15,7 @@ from detopt.inference.features import Exposures, exposures
 from detopt.parameters import Space
 from detopt.reconstruction.reconstruct import reconstruct
 from detopt.scoring.barrel_sums import Sums, columns_of
-from detopt.simulation.barrel_ends import ends_of, onto_end, straight_to
+from detopt.simulation.barrel_ends import ends_of, onto_end, reach, straight_to
 from detopt.simulation.generate import Numbers, born, draw_births
 from detopt.simulation.landing import spread
 from detopt.simulation.matter import Dice
@@ -29,6 +29,7 @@ __all__ = ["BarrelFlips"]
 
 FLIPPED = 16  # of the muons of a chunk, one in so many is flipped as well
 TOGETHER = 16  # at most so many in one exposure
+_LOOKS = 8  # designs beside the initial one
 _FIXED = 0.03  # how often ends that do not move are tried, relative to the others
 _UNLIKELY = 0.03  # and those that the source hardly reaches
 _BEYOND = 0.1  # of the source's range: what is further outside is hardly reached
@@ -99,11 +100,15 @@ class BarrelFlips:
         def numbers(u: Array) -> tuple[Array, ...]:
             design = space.place(u)
             s = surfaces(design)
-            field = [] if design.field is None else [design.field.B]
-            smooth = jnp.concatenate([jnp.ravel(x) for x in (s.position, s.x_over_X0, s.weight, *field)])
-            return straight_to(s), s.efficiency, smooth
+            field = jnp.zeros(0) if design.field is None else jnp.ravel(design.field.B)
+            smooth = jnp.concatenate([jnp.ravel(x) for x in (s.position, s.x_over_X0, s.weight, field)])
+            return jnp.stack([s.low, s.high], -1), s.position, field, s.efficiency, smooth
 
-        moves, efficiency, smooth = (np.nan_to_num(np.asarray(x)) != 0 for x in jax.jacfwd(numbers)(init))
+        # Where nothing moves at one design it may at another.
+        designs = np.concatenate([np.array(init)[None], np.random.default_rng(0).uniform(size=(_LOOKS, len(init)))])
+        slopes = jax.jit(jax.vmap(jax.jacfwd(numbers)))(designs)
+        ends, place, field, efficiency, smooth = ((np.nan_to_num(np.asarray(x)) != 0).any(0) for x in slopes)
+        moves = ends | place[:, None] | field.any(0)
         self._ends = ends_of(surfaces(space.detector), np.where(moves.any(-1), 1.0, _FIXED))
         if not len(init):
             self._ends = self._ends._replace(surface=self._ends.surface[:0])
@@ -164,9 +169,11 @@ class BarrelFlips:
                 columns_of(fixed[0], particles, tracks, charge),
             )
             losses, first = [], 0
-            for b, n, known in zip(batches, numbers, others, strict=True):
+            for b, known in zip(batches, others, strict=True):
                 seen, truth = jax.tree.map(lambda x, i=first, b=b: x[i : i + b.size], (tracks, particles))
-                losses.append(self._losses(head, b, known, exposures(seen, truth, n.fraction[:, 0], fixed[1])))
+                # Whether a muon is displaced is known; the fraction is that of the exposure it stands in.
+                fraction = jnp.zeros(b.exposures, dtype) if known is None else known.fraction
+                losses.append(self._losses(head, b, known, exposures(seen, truth, fraction, fixed[1])))
                 first += b.size
             return Sums(columns, jnp.concatenate(losses))
 
@@ -219,16 +226,22 @@ class BarrelFlips:
             charge = jnp.full_like(particles.momentum, self.source.charge)
             return barrel_flight(design, surfaces(design), particles, charge, self.physics, rolled).flight
 
-        stacked = surfaces(fixed)
+        stacked, field = surfaces(fixed), None if fixed.field is None else fixed.field.B
+        ends = jnp.stack([stacked.low, stacked.high], -1)[surface, upper]
+        radius = jnp.where(jnp.asarray(stacked.cylinder)[surface], stacked.position[surface], ends)
+        momentum = self._born(fixed, batches, numbers).momentum
         cosines = np.repeat([[math.cos(a) for a in self.angles[b.group]] for b in batches], sizes, axis=0)
         landing = onto_end(
             lambda u: flown(fixed, with_angles(u)).room[rows, surface, upper],
             straight_to(stacked)[surface, upper],
             cosines,
             jnp.abs(stacked.position[surface]),
+            reach(field, momentum, radius),
+            stream(key, "side"),
         )
         landing = jax.lax.stop_gradient(landing)
-        numbers = with_angles(landing.number)
+        # What stands nowhere, or where the source sends nothing, flies somewhere harmless.
+        numbers = with_angles(jnp.where(landing.weight > 0, landing.number, 0.5))
         flight = flown(design, numbers)
         # A sum over as many muons as each batch has estimates a mean.
         weight = landing.weight / (chance * jnp.asarray(np.repeat(sizes, sizes), chance.dtype))

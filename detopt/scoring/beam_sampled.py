@@ -222,7 +222,7 @@ class BeamEvaluator(ChunkedEvaluator):
     def _edge_flips(self, moving: Line, fixed: Line, key: jax.Array) -> Flip:
         """Muons on the edges of planes and bodies."""
         count, dtype = self.flipped, moving.stops.middle.dtype
-        drawn = self._draws(key, self.chunk // CANDIDATES, dtype)
+        drawn = self._draws(key, math.ceil(self.chunk / CANDIDATES), dtype)
         event, edge, chance = tried(self._worth(fixed, drawn), stream(key, "which"), count)
         draws = jax.tree.map(lambda x: x[event], drawn)
         stop, axis, side = (jnp.asarray(x)[edge] for x in self.edges[:3])
@@ -287,7 +287,7 @@ class BeamEvaluator(ChunkedEvaluator):
         It cuts on tracks, so that muons are tried which have them in all arms.
         """
         count, dtype = self.flipped, moving.stops.middle.dtype
-        drawn = self._draws(key, self.chunk // CANDIDATES, dtype)
+        drawn = self._draws(key, math.ceil(self.chunk / CANDIDATES), dtype)
 
         def promise(draws: BeamDraws) -> Array:
             nothing = undecided(fixed)

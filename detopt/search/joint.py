@@ -130,24 +130,28 @@ class JointSearcher:
     ) -> tuple[JointState, tuple[Array, Point, Array, Array]]:
         for_head, for_design = jax.random.split(key)
         weights, head_state = self._learn(state, rest, for_head)
-        network = None if rest is None else eqx.combine(weights, rest)
+        network, u_type = None if rest is None else eqx.combine(weights, rest), state.u.dtype
 
         def lagrangian(u: Array, key: jax.Array) -> tuple[Array, Point]:
             point = self.problem(u, network, key)
             return point.loss + penalised(point.excess, state.multipliers, PENALTY), point
 
-        def batch(number: Array, sums: tuple[Point, Array, Array]) -> tuple[Point, Array, Array]:
+        def batch(number: Array, sums: tuple[Array, Point, Array, Array]) -> tuple[Array, Point, Array, Array]:
             key = jax.random.fold_in(for_design, number)
             (_, point), slope = jax.value_and_grad(lagrangian, has_aux=True)(state.u, key)
-            return jax.tree.map(jnp.add, sums, (point, slope, slope**2))
+            # A batch without a single track has no score, and must not cost the others theirs.
+            some = jnp.isfinite(point.loss) & jnp.isfinite(slope).all()
+            new = (jnp.ones((), u_type), point, slope, slope**2)
+            return jax.tree.map(lambda total, x: total + jnp.where(some, x, 0.0), sums, new)
 
         # A loop of any length, so that more batches need no compilation.
         nothing = jax.tree.map(
             lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(lagrangian, state.u, for_design)[1]
         )
-        sums = jax.lax.fori_loop(0, state.batches, batch, (nothing, jnp.zeros_like(state.u), jnp.zeros_like(state.u)))
-        point, slope, square = jax.tree.map(lambda x: x / state.batches, sums)
-        error = jnp.sqrt(jnp.maximum(square - slope**2, 0.0) / (state.batches - 1))
+        zero = jnp.zeros_like(state.u)
+        good, *sums = jax.lax.fori_loop(0, state.batches, batch, (jnp.zeros((), u_type), nothing, zero, zero))
+        point, slope, square = jax.tree.map(lambda x: x / good, tuple(sums))
+        error = jnp.sqrt(jnp.maximum(square - slope**2, 0.0) / jnp.maximum(good - 1, 1.0))
         updates, optimiser = self._adam.update(jnp.where(jnp.isfinite(slope), slope, 0.0), state.design_optimiser)
         moved = JointState(
             u=optax.projections.projection_box(state.u + updates, 0.0, 1.0),

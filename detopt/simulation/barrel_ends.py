@@ -8,12 +8,14 @@ from jaxtyping import Array, Float, Int
 
 from detopt.backend import jax, jnp
 from detopt.detector.surfaces import Surfaces
+from detopt.simulation.helix import curvature
 from detopt.simulation.landing import Landing, land
 
-__all__ = ["Ends", "OnEnd", "ends_of", "onto_end", "straight_to"]
+__all__ = ["Ends", "OnEnd", "ends_of", "onto_end", "reach", "straight_to"]
 
-_STEPS = 5  # of Newton's method
+_STEPS = 8  # of Newton's method
 _BESIDE = 0.05  # of cot(theta), or of one: where it begins, to both sides of a straight line
+_NEARLY = 0.999  # of the angle at which a muon just gets to a radius: there it begins at most
 _SAME = 1e-5  # numbers that differ by less are one muon
 _MISSED = 1e-4  # of the radius or z of a surface: what is further from the end before the last step has not landed
 
@@ -40,6 +42,14 @@ def straight_to(stacked: Surfaces) -> Float[Array, "n 2"]:
     return jnp.where(cylinder, ends / along, along / ends)
 
 
+def reach(B: Float[Array, ""] | None, momentum: Float[Array, " M"], radius: Float[Array, " M"]) -> Float[Array, " M"]:
+    """|cot(theta)| up to which muons get to a transverse radius before they curl up, nearly."""
+    if B is None:
+        return jnp.full_like(momentum, jnp.inf)
+    half = jnp.abs(curvature(B, momentum, jnp.full_like(momentum, jnp.pi / 2))) * radius / 2  # over sin(theta): below 1
+    return _NEARLY * jnp.sqrt(jnp.maximum(1 / jnp.maximum(half, 1e-9) ** 2 - 1, 0.0))
+
+
 class OnEnd(NamedTuple):
     """M muons on ends."""
 
@@ -54,6 +64,8 @@ def onto_end(
     begin: Float[Array, " M"],
     cosines: Float[np.ndarray, "M 2"],
     size: Float[Array, " M"],
+    most: Float[Array, " M"],
+    key: jax.Array,
 ) -> OnEnd:
     """Move M muons, each onto the end of a surface.
 
@@ -65,6 +77,8 @@ def onto_end(
         begin: cot(theta) to begin with.
         cosines: cos(theta) for the numbers 0 and 1.
         size: radius or z of the surfaces in mm.
+        most: |cot(theta)| up to which the muons get to the end's radius, see `reach`.
+        key: random key.
     """
     first, last = (jnp.asarray(c, begin.dtype) for c in cosines.T)
     width = last - first
@@ -79,8 +93,10 @@ def onto_end(
     def search(begin: Array) -> Landing:
         return land(room, number, begin, density, _MISSED * size, steps=_STEPS)
 
-    beside = _BESIDE * (1 + jnp.abs(begin)) * jnp.where(jnp.arange(len(begin)) % 2 == 0, 1.0, -1.0).astype(begin.dtype)
-    found = jax.lax.map(search, begin[None] + jnp.stack([beside, -beside]))
+    # Which side comes first is drawn: what is found from one side only is found every other time, and counts twice.
+    beside = _BESIDE * (1 + jnp.abs(begin)) * jax.random.rademacher(key, begin.shape, begin.dtype)
+    found = jax.lax.map(search, jnp.clip(begin[None] + jnp.stack([beside, -beside]), -most[None], most[None]))
     one, other = (jax.tree.map(lambda x, i=i: x[i], found) for i in range(2))
-    alone = other.landed & (jnp.abs(one.draws - other.draws) < _SAME)
+    grain = jnp.maximum(_SAME, 32 * float(jnp.finfo(begin.dtype).eps) / jnp.abs(width))
+    alone = other.landed & (jnp.abs(one.draws - other.draws) < grain)
     return OnEnd(one.draws, jnp.where(alone, 1.0, 2.0).astype(begin.dtype) * one.weight)

@@ -74,8 +74,8 @@ def land_anywhere(
 ) -> Landing:
     """Solve inside(along(s)) = 0 for one event that may be far away, once, never or several times, for s between two ends.
 
-    On a grid the sign changes where there are solutions. One of these intervals is chosen and counts for all, and is halved;
-    the last step is Newton's, by the reverse mode.
+    On a grid the sign changes where there are solutions (two in one of its intervals are not seen). One of these intervals
+    is chosen and counts for all, and is halved; the last step is Newton's, by the reverse mode.
     """
     grid = jnp.asarray(np.linspace(*ends, _GRID + 1), dtype)
     value = jax.lax.map(lambda s: inside(along(s)), grid)

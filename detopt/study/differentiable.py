@@ -148,15 +148,6 @@ def followed_by(detector: Detector, names: tuple[str, ...], bounds: tuple[float,
     return frozenset(label for label, moving in zip(labels, moves, strict=True) if moving)
 
 
-def _hits_of_barrels(detector: Detector, names: tuple[str, ...], bounds: tuple[float, float]) -> list[str]:
-    if "efficiency" not in followed_by(detector, names, bounds):
-        return []
-    return [
-        "an efficiency follows it, and in mode: sampled a barrel's hits that are there or not have no gradient in this "
-        "version. Use mode: expected, which sums over all hit patterns, or fix it"
-    ]
-
-
 # -- what a term answers -------------------------------------------------------------------------------------------------
 
 
@@ -236,8 +227,5 @@ def _faults_of_variable(study: Study, variable: Variable) -> Iterator[Fault]:
         names = tuple(n for n in variable.names if n.split(".")[0] == part)
         if not is_from_outside(type(detector.part(part))):
             continue
-        found = faults_of_element(detector, names, bounds, variable.display_unit or variable.unit)
-        if not found and study.mode == "sampled" and detector.frame == "barrel":
-            found = _hits_of_barrels(detector, names, bounds)
-        for message in found:
+        for message in faults_of_element(detector, names, bounds, variable.display_unit or variable.unit):
             yield Fault(str(study.path), *where, "variables", f"{names[0]}: {message}")

@@ -1,5 +1,6 @@
 """`detopt gradients`: every free parameter's gradient against differences, with what it costs and how far it reaches."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from detopt.detector.surfaces import as_arrays
 from detopt.gradients.check import TOLERANCE, Budget, Row, check, inside
 from detopt.inference.networks import make_network, normalised
 from detopt.inference.training import train
+from detopt.search.joint import BATCHES
 from detopt.simulation.streams import stream
 from detopt.study.audit import CALIBRATION, Pool
 from detopt.study.differentiable import check_differentiable
@@ -60,7 +62,7 @@ def check_gradients(
     space, sampled, notes = array_space(study), study.mode == "sampled", []
     network: Any = None
     if sampled:
-        evaluate: Any = make_sampler(study, min(study.search.events, SET))
+        evaluate: Any = make_sampler(study, _set(study))
         check_sampled_bounds(study, space, evaluate)
         if study.head is not None:
             tell("training a head")
@@ -86,6 +88,11 @@ def check_gradients(
     compared = _values(study, values, network, at, tell) if sampled else {}
     fine = all(row["ok"] for row in table) and all(v["ok"] for v in compared.values())
     return {"parameters": table, "values": compared, "notes": notes, "ok": fine}
+
+
+def _set(study: Study) -> int:
+    """Muons of a set: no more than a batch of the search has."""
+    return min(math.ceil(study.search.events / BATCHES), SET)
 
 
 def _described(study: Study, row: Row, ways: dict[str, str], at: np.ndarray, events: int) -> dict[str, Any]:
@@ -128,7 +135,7 @@ def _described(study: Study, row: Row, ways: dict[str, str], at: np.ndarray, eve
 def _values(study: Study, values: Any, network: Any, at: np.ndarray, tell: Any) -> dict[str, Any]:
     """Whether the value of a few events is, on average, that of many: a readout that is not linear has a bias."""
     tell("comparing values with those of more events")
-    space, many = array_space(study), make_sampler(study, LARGER * min(study.search.events, SET))
+    space, many = array_space(study), make_sampler(study, LARGER * _set(study))
     first = jax.jit(values)
     key = stream(jax.random.key(study.seed), "values")
     few = np.stack([np.asarray(first(at, jax.random.fold_in(key, i))) for i in range(LARGER)])

@@ -78,7 +78,7 @@ def sampled_resolution_table(
     Returns:
         The same rows, with an error beside each resolution (`sigma_d0_um_error` and so on).
     """
-    physics = physics or Physics(tails=False)
+    physics, design = physics or Physics(tails=False), as_arrays(detector)
     momenta = [_number(p, "GeV") for p in np.atleast_1d(momentum).tolist()]
     angles = [_number(t, "rad") for t in np.atleast_1d(math.pi / 2 if theta is None else theta).tolist()]
     of = {"sigma_pt_over_pt": ("pt", 1.0), "sigma_d0_um": ("d0", 1e3), "sigma_z0_um": ("z0", 1e3)}
@@ -87,10 +87,10 @@ def sampled_resolution_table(
         for p in momenta:
             terms = {name: Resolution(of=word, momentum=p, theta=t) for name, (word, _) in of.items()}  # type: ignore[arg-type]
             sampler = SampledEvaluator(
-                terms, {}, Prices(), Gun(momentum=(p, p)), physics, Space(detector, ()), events,
+                terms, {}, Prices(), Gun(momentum=(p, p)), physics, Space(design, ()), events,
                 min_hits=fewest_hits(detector), precision=jnp.float32, all_hits=True,
             )  # fmt: skip
-            score = jax.jit(sampler)(as_arrays(detector), None, jax.random.key(seed))
+            score = jax.jit(sampler)(design, None, jax.random.key(seed))
             row: dict[str, float | None] = {"p_GeV": p, "theta_deg": round(math.degrees(t), 9)}
             for i, (name, (_, factor)) in enumerate(of.items()):
                 row[name] = number(factor * score.values[i])

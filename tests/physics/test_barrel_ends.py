@@ -13,7 +13,7 @@ from detopt.detector.detector import Detector
 from detopt.detector.elements import BarrelLayer, Disk
 from detopt.detector.magnets import Solenoid
 from detopt.detector.surfaces import as_arrays, surfaces
-from detopt.simulation.barrel_ends import ends_of, onto_end, straight_to
+from detopt.simulation.barrel_ends import ends_of, onto_end, reach, straight_to
 from detopt.simulation.generate import born, draw_births
 from detopt.simulation.physics import Physics
 from detopt.simulation.simulate import barrel_flight, roll
@@ -58,6 +58,11 @@ def rooms_of(design, surface, upper):
     return room
 
 
+def momenta():
+    """Of the muons, whatever their angles are."""
+    return jnp.ravel(born(SOURCE, draw_births(jax.random.key(0), (MUONS, 1), jnp.float64), None)[0].momentum)
+
+
 @jax.jit
 def scan(design, numbers):
     """How far all muons are inside the upper end of L2, at each of some angles."""
@@ -71,7 +76,10 @@ def landed(design, surface, upper):
     room = rooms_of(design, surface, upper)
     begin = jnp.full(MUONS, straight_to(stacked)[surface, upper])
     size = jnp.full(MUONS, jnp.abs(stacked.position[surface]))
-    landing = onto_end(room, begin, COSINES, size)
+    field, ends = None if design.field is None else design.field.B, jnp.stack([stacked.low, stacked.high], -1)
+    radius = jnp.where(jnp.asarray(stacked.cylinder)[surface], stacked.position[surface], ends[surface, upper])
+    most = reach(field, momenta(), jnp.full(MUONS, radius))
+    landing = onto_end(room, begin, COSINES, size, most, jax.random.key(1))
     u = landing.number
     rooms = jax.lax.map(room, jnp.stack([u, u + 1e-6, u - 1e-6]))
     return Landed(landing.weight, u, rooms[0], (rooms[1] - rooms[2]) / 2e-6)
@@ -130,3 +138,55 @@ def test_layers_that_end_together():
     assert np.mean(roots.sum(0) != 1) > 0.03
     error = np.std(np.asarray(found.weight) - expected) / MUONS**0.5
     assert abs(np.mean(found.weight) - expected.mean()) < 3 * error + 1e-3 * expected.mean()
+
+
+def curling(momentum, radius, B):
+    """A barrel layer that muons of one momentum hardly reach, and how far inside its end they are, by cot(theta)."""
+    kappa = 0.299792458e-3 * B / momentum
+
+    def room(cot):
+        half = kappa * jnp.sqrt(1 + cot**2) * radius / 2
+        some = half < 1
+        return jnp.where(some, 2.5 * radius - cot * radius * jnp.arcsin(jnp.where(some, half, 0.5)) / half, 1.0)
+
+    return room
+
+
+@pytest.mark.parametrize("momentum", [1.2, 1.3, 1.5, 1.7, 1.9, 5.0])
+def test_muons_that_curl_up_at_the_angle_of_a_straight_line(momentum):
+    """Their end is nearer: it is found all the same."""
+    radius, B, width = 1100.0, 3.8, 2 * math.cos(math.radians(10))
+    room = curling(momentum, radius, B)
+    cosines = np.tile([-width / 2, width / 2], (MUONS, 1))
+
+    def by_number(u):
+        cosine = (u - 0.5) * width
+        return room(cosine / jnp.sqrt(1 - cosine**2))
+
+    begin, size = jnp.full(MUONS, 2.5), jnp.full(MUONS, radius)
+    most = reach(jnp.asarray(B), jnp.full(MUONS, momentum), size)
+    found = onto_end(by_number, begin, cosines, size, most, jax.random.key(0))
+    u = np.linspace(0.5, 1, 2_000_001)[1:-1]
+    values = np.asarray(by_number(jnp.asarray(u)))
+    jumps = np.abs(np.diff(values)) > 1
+    roots = np.flatnonzero((np.sign(values[1:]) != np.sign(values[:-1])) & ~jumps)
+    expected = sum(np.diff(u)[i] / abs(values[i + 1] - values[i]) for i in roots)
+    print(f"{momentum} GeV: {len(roots)} roots, {expected:.4e} expected, {np.mean(found.weight):.4e} found")
+    error = np.std(np.asarray(found.weight)) / MUONS**0.5
+    assert abs(np.mean(found.weight) - expected) < 4 * error + 2e-3 * expected
+
+
+@pytest.mark.parametrize("half_width", [10.0, 1.0, 0.3, 0.1, 0.03])
+def test_narrow_ranges_in_float32(half_width):
+    """A muon that is found from both sides is one muon, however coarse its number is."""
+    low, high = (math.cos(math.radians(60 + d)) for d in (half_width, -half_width))
+    radius, at = jnp.linspace(199.0, 201.0, MUONS, dtype=jnp.float32), 200 / math.tan(math.radians(60))
+
+    def room(u):
+        cosine = low + u * (high - low)
+        return at * radius / 200 - radius * cosine / jnp.sqrt(1 - cosine**2)
+
+    cosines, begin = np.tile([low, high], (MUONS, 1)), jnp.full(MUONS, at / 200, jnp.float32)
+    found = onto_end(room, begin, cosines, radius, jnp.full(MUONS, jnp.inf, jnp.float32), jax.random.key(0))
+    exact = math.sin(math.radians(60)) ** 3 / 200 / (high - low)
+    assert np.mean(found.weight) == pytest.approx(exact, rel=0.01)

@@ -1,6 +1,8 @@
 """Studies with events: what mode, source, head and objectives need of each other."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from texts import changed
@@ -138,3 +140,16 @@ def test_sampled_resolution(folder, cli):
     for name, value in exact.items():
         if name.startswith("sigma"):
             assert abs(row[name] - value) < 4 * row[f"{name}_error"] < 0.05 * value
+
+
+def test_sampled_resolution_in_a_new_process(folder):
+    """Nothing else may have made a detector known to JAX before."""
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "detopt", "resolution", folder / "small.yaml",
+            "--mode", "sampled", "--events", "1000", "--momentum", "5 GeV", "--json",
+        ],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[0]["sigma_d0_um"] > 0
