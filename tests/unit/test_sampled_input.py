@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from texts import changed
@@ -147,7 +146,7 @@ def test_sampled_resolution_in_a_new_process(folder):
     """Nothing else may have made a detector known to JAX before."""
     done = subprocess.run(
         [
-            Path(sys.executable).with_name("detopt"), "resolution", folder / "small.yaml",
+            sys.executable, "-c", "from detopt.cli import main; main()", "resolution", folder / "small.yaml",
             "--mode", "sampled", "--events", "1000", "--momentum", "5 GeV", "--json",
         ],
         capture_output=True, text=True, timeout=300, check=False,
