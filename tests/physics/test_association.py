@@ -220,6 +220,11 @@ def test_planes_that_are_not_crossed_or_measure_one_coordinate():
     assert np.mean(chosen[:, [0, 1, 3, 7]] == 0) > 0.995
 
 
+def crossed(found):
+    """All surfaces."""
+    return jnp.ones(found.chosen.shape, bool)
+
+
 def test_nothing_to_find(strict_dtypes):
     model = single(lines())
     deviation, valid = single(events(model, 0.02, count=100))
@@ -232,7 +237,7 @@ def test_nothing_to_find(strict_dtypes):
     assert np.all(found.n_hits[:60] == 0)
     assert np.all(found.chi2[:60] == 0)
     assert np.isfinite(found.chi2).all()
-    assert np.isfinite(chosen_hits(found, jnp.asarray(deviation)).deviation).all()
+    assert np.isfinite(chosen_hits(found, jnp.asarray(deviation), crossed(found)).deviation).all()
     assert found.found[60:].all()
     nothing = quality(jax.tree.map(lambda x: x[:50], found), jnp.asarray(valid[:50]), MIN_HITS)
     assert (float(nothing.efficiency), float(nothing.purity), float(nothing.fake_rate)) == (0, 0, 0)
@@ -255,8 +260,9 @@ def test_the_true_hit_is_not_known():
     deviation, valid = events(model, 0.1, 0.9, count=2000)
     shuffle = np.argsort(np.random.default_rng(5).random(valid.shape), axis=2)
     there = np.take_along_axis(deviation, shuffle[..., None], 2), np.take_along_axis(valid, shuffle, 2)
-    first = chosen_hits(search(model, deviation, valid, most_seeds=NOISY), jnp.asarray(deviation))
-    second = chosen_hits(search(model, *there, most_seeds=NOISY), jnp.asarray(there[0]))
+    one, other = search(model, deviation, valid, most_seeds=NOISY), search(model, *there, most_seeds=NOISY)
+    first = chosen_hits(one, jnp.asarray(deviation), crossed(one))
+    second = chosen_hits(other, jnp.asarray(there[0]), crossed(other))
     np.testing.assert_array_equal(first.seen, second.seen)
     np.testing.assert_array_equal(first.deviation, second.deviation)
 
