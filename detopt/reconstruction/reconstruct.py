@@ -43,7 +43,7 @@ def reconstruct(
         reached = helix(endless, path.kappa, path.cot_theta)
         crossings = reached._replace(crossed=reached.crossed & hits.crossed)
         scattering = kick_variance(stacked, crossings, p, physics)
-        undisturbed = deviations(stacked, path, start, p, physics)
+        undisturbed = deviations(stacked, path, start, p, physics, hits.crossed)
         return fit_track(stacked, path, crossings, start, hits, scattering, undisturbed, fitted, min_hits)
 
     return jax.vmap(one)(particles.momentum, particles.theta, particles.start, hits, charges)

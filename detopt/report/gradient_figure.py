@@ -75,5 +75,13 @@ def _row(ax: Any, y: int, row: dict[str, Any], factor: float, reach: float) -> N
     if row["z"] is None:
         return
     events = row["events_for_10_percent"]
-    text = "compatible with 0" if events is None else f"{events:.2g}" if events < 1e4 else f"{events / 1e6:.2g} M"
+    text = "compatible with 0" if events is None else _short(events)
     ax.text(1.02, y, text, transform=side, va="center", fontsize="small", color=INK)
+
+
+def _short(events: float) -> str:
+    """4300 is 4.3 k."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if events >= 0.995 * size:
+            return f"{events / size:.2g} {letter}" if events < 99.5 * size else f"{events / size:.0f} {letter}"
+    return f"{events:.0f}"

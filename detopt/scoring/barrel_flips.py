@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import surfaces
-from detopt.events import Particles
+from detopt.events import Particles, Tracks
 from detopt.gradients.flips import Flip
 from detopt.inference.features import Exposures, exposures
 from detopt.parameters import Space
@@ -17,10 +17,11 @@ from detopt.reconstruction.reconstruct import reconstruct
 from detopt.scoring.barrel_sums import Sums, columns_of
 from detopt.simulation.barrel_ends import ends_of, onto_end, reach, straight_to
 from detopt.simulation.generate import Numbers, born, draw_births
+from detopt.simulation.helix import solenoid
 from detopt.simulation.landing import spread
 from detopt.simulation.matter import Dice
 from detopt.simulation.physics import Physics
-from detopt.simulation.simulate import BarrelDecided, barrel_flight, draw_barrel, hits_in_barrel
+from detopt.simulation.simulate import BarrelDecided, BarrelDraws, barrel_flight, draw_barrel, hits_in_barrel
 from detopt.simulation.source import Decay, Gun
 from detopt.simulation.streams import stream
 from detopt.simulation.transport import Flight
@@ -73,13 +74,8 @@ class BarrelFlips:
             exposure: muons that the head looks at together; None without one.
             chunk: muons of a group whose mean the gradient is of.
         """
-        self.source, self.physics, self.groups, self.min_hits, self.exposure = (
-            source,
-            physics,
-            groups,
-            min_hits,
-            exposure,
-        )
+        self.source, self.physics, self.groups = source, physics, groups
+        self.min_hits, self.exposure = min_hits, exposure
         self.angles = [source.angles() if theta is None else (theta, theta) for _, theta in groups]
         self._look_at(space)
         count = math.ceil(chunk / FLIPPED)
@@ -100,7 +96,8 @@ class BarrelFlips:
         def numbers(u: Array) -> tuple[Array, ...]:
             design = space.place(u)
             s = surfaces(design)
-            field = jnp.zeros(0) if design.field is None else jnp.ravel(design.field.B)
+            B = solenoid(design)
+            field = jnp.zeros(0) if B is None else jnp.ravel(B)
             smooth = jnp.concatenate([jnp.ravel(x) for x in (s.position, s.x_over_X0, s.weight, field)])
             return jnp.stack([s.low, s.high], -1), s.position, field, s.efficiency, smooth
 
@@ -109,9 +106,8 @@ class BarrelFlips:
         slopes = jax.jit(jax.vmap(jax.jacfwd(numbers)))(designs)
         ends, place, field, efficiency, smooth = ((np.nan_to_num(np.asarray(x)) != 0).any(0) for x in slopes)
         moves = ends | place[:, None] | field.any(0)
-        self._ends = ends_of(surfaces(space.detector), np.where(moves.any(-1), 1.0, _FIXED))
-        if not len(init):
-            self._ends = self._ends._replace(surface=self._ends.surface[:0])
+        share = np.where(moves.any(-1), 1.0, _FIXED) if len(init) else np.zeros(moves.shape[:2])
+        self._ends = ends_of(surfaces(space.detector), share)
         self._sensors: Int[np.ndarray, " m"] = np.flatnonzero(efficiency.any(-1)).astype(np.int32)
         spread_out = any(low < high for low, high in self.angles)
         ways = {
@@ -160,13 +156,11 @@ class BarrelFlips:
         def taken(decided: BarrelDecided) -> Sums:
             """What each flipped muon adds to the sums."""
             particles = self._born(fixed[0], batches, numbers)
-            charge = self.source.charge
-            hits = hits_in_barrel(fixed[0], particles, charge, self.physics, rolled, decided)
-            tracks = reconstruct(fixed[0], particles, hits, charge, self.physics, self.min_hits)
+            tracks = self._tracks(fixed[0], particles, rolled, decided)
             rows = np.arange(count), np.repeat([b.group for b in batches], [b.size for b in batches])
             columns = jax.tree.map(
                 lambda c: jnp.zeros((count, len(self.groups), *c.shape[1:]), c.dtype).at[rows].set(c),
-                columns_of(fixed[0], particles, tracks, charge),
+                columns_of(fixed[0], particles, tracks, self.source.charge),
             )
             losses, first = [], 0
             for b, known in zip(batches, others, strict=True):
@@ -192,20 +186,23 @@ class BarrelFlips:
 
     def _born(self, design: Detector, batches: list[_Batch], numbers: list[Numbers]) -> Particles:
         """The muons of some batches, in a row."""
-        field = None if design.field is None else design.field.B
-        made = [born(self.source, n, field, *self.groups[b.group])[0] for b, n in zip(batches, numbers, strict=True)]
+        B = solenoid(design)
+        made = [born(self.source, n, B, *self.groups[b.group])[0] for b, n in zip(batches, numbers, strict=True)]
         return jax.tree.map(lambda *each: jnp.concatenate([x.reshape(-1) for x in each]), *made)
 
     def _seen(self, fixed: tuple[Detector, Array], numbers: Numbers, key: jax.Array) -> Exposures:
         """Whole exposures, as a head sees them."""
         design, condition = fixed
-        field = None if design.field is None else design.field.B
-        made, fraction = born(self.source, numbers, field)
-        particles, charge = jax.tree.map(lambda x: x.reshape(-1), made), self.source.charge
+        made, fraction = born(self.source, numbers, solenoid(design))
+        particles = jax.tree.map(lambda x: x.reshape(-1), made)
         rolled = draw_barrel(surfaces(design), key, len(particles.theta), self.physics)
-        hits = hits_in_barrel(design, particles, charge, self.physics, rolled)
-        tracks = reconstruct(design, particles, hits, charge, self.physics, self.min_hits)
-        return exposures(tracks, particles, fraction[:, 0], condition)
+        return exposures(self._tracks(design, particles, rolled), particles, fraction[:, 0], condition)
+
+    def _tracks(
+        self, design: Detector, particles: Particles, rolled: BarrelDraws, decided: BarrelDecided | None = None
+    ) -> Tracks:
+        hits = hits_in_barrel(design, particles, self.source.charge, self.physics, rolled, decided)
+        return reconstruct(design, particles, hits, self.source.charge, self.physics, self.min_hits)
 
     def _onto_ends(
         self, design: Detector, fixed: Detector, numbers: list[Numbers], rolled: Dice, key: jax.Array
@@ -226,7 +223,7 @@ class BarrelFlips:
             charge = jnp.full_like(particles.momentum, self.source.charge)
             return barrel_flight(design, surfaces(design), particles, charge, self.physics, rolled).flight
 
-        stacked, field = surfaces(fixed), None if fixed.field is None else fixed.field.B
+        stacked = surfaces(fixed)
         ends = jnp.stack([stacked.low, stacked.high], -1)[surface, upper]
         radius = jnp.where(jnp.asarray(stacked.cylinder)[surface], stacked.position[surface], ends)
         momentum = self._born(fixed, batches, numbers).momentum
@@ -236,7 +233,7 @@ class BarrelFlips:
             straight_to(stacked)[surface, upper],
             cosines,
             jnp.abs(stacked.position[surface]),
-            reach(field, momentum, radius),
+            reach(solenoid(fixed), momentum, radius),
             stream(key, "side"),
         )
         landing = jax.lax.stop_gradient(landing)

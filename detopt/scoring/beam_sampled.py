@@ -162,8 +162,7 @@ class BeamEvaluator(ChunkedEvaluator):
         leg, muon, charge, weight = flown
         sight = see(line, leg, draws, decided)
         tracks: tuple[ArmTrack, ...] = ()
-        enough = [jnp.sum(sight.seen[np.array(arm.sensors)]) >= arm.min_hits for arm in self.arms]
-        passes = jnp.stack(enough).all() if enough else jnp.ones((), bool)
+        passes = self._enough(sight.seen)
         if self._fits:
             tracks = tuple(
                 fit_arm(line.stops, leg, charge, line.sensors, sight, arm, self.physics) for arm in self.arms
@@ -175,6 +174,11 @@ class BeamEvaluator(ChunkedEvaluator):
         return Reconstructed(
             weight, muon.momentum, charge, sight.seen, sight.position, line.sensors.resolution, tracks, passes
         )
+
+    def _enough(self, seen: Bool[Array, " n"]) -> Bool[Array, ""]:
+        """Whether each arm has the hits that it needs."""
+        arms = [jnp.sum(seen[np.array(arm.sensors)]) >= arm.min_hits for arm in self.arms]
+        return jnp.stack(arms).all() if arms else jnp.ones((), bool)
 
     def _statistics(self, line: Line, draws: BeamDraws, decided: Decided) -> Float[Array, " k"]:
         """Of one muon: its weight, then that times the statistics of each term."""
@@ -292,8 +296,7 @@ class BeamEvaluator(ChunkedEvaluator):
         def promise(draws: BeamDraws) -> Array:
             nothing = undecided(fixed)
             seen = see(fixed, self._flown(fixed, draws, nothing)[0], draws, nothing).seen
-            enough = jnp.stack([jnp.sum(seen[np.array(arm.sensors)]) >= arm.min_hits for arm in self.arms])
-            return jnp.where(enough.all(), jnp.ones(1, dtype), _UNLIKELY)
+            return jnp.where(self._enough(seen), jnp.ones(1, dtype), _UNLIKELY)
 
         event, _, chance = tried(jax.vmap(promise)(drawn), stream(key, "which"), count)
         draws = jax.tree.map(lambda x: x[event], drawn)

@@ -29,6 +29,7 @@ from detopt.scoring.core import GAUSSIAN
 from detopt.scoring.evaluate import HeadLoss, View, score_terms
 from detopt.scoring.score import Score
 from detopt.simulation.generate import generate
+from detopt.simulation.helix import solenoid
 from detopt.simulation.physics import Physics
 from detopt.simulation.simulate import (
     barrel_flight,
@@ -87,10 +88,8 @@ class SampledEvaluator(ChunkedEvaluator):
 
     def _generate(self, design: Detector, key: jax.Array, group: Any, number: int) -> tuple[Particles, Array]:
         dtype = jnp.result_type(*jax.tree.leaves(design))
-        field = None if design.field is None else design.field.B
-        particles, fraction = generate(
-            self.source, stream(key, f"source {group}"), (number // self.exposure, self.exposure), field, dtype, *group
-        )
+        shape, B = (number // self.exposure, self.exposure), solenoid(design)
+        particles, fraction = generate(self.source, stream(key, f"source {group}"), shape, B, dtype, *group)
         return jax.tree.map(lambda x: x.reshape(-1), particles), fraction
 
     def _tracks(self, design: Detector, particles: Particles, key: jax.Array) -> Tracks:

@@ -130,7 +130,9 @@ class JointSearcher:
     ) -> tuple[JointState, tuple[Array, Point, Array, Array]]:
         for_head, for_design = jax.random.split(key)
         weights, head_state = self._learn(state, rest, for_head)
-        network, u_type = None if rest is None else eqx.combine(weights, rest), state.u.dtype
+        network = None if rest is None else eqx.combine(weights, rest)
+
+        one = jnp.ones((), state.u.dtype)
 
         def lagrangian(u: Array, key: jax.Array) -> tuple[Array, Point]:
             point = self.problem(u, network, key)
@@ -141,7 +143,7 @@ class JointSearcher:
             (_, point), slope = jax.value_and_grad(lagrangian, has_aux=True)(state.u, key)
             # A batch without a single track has no score, and must not cost the others theirs.
             some = jnp.isfinite(point.loss) & jnp.isfinite(slope).all()
-            new = (jnp.ones((), u_type), point, slope, slope**2)
+            new = (one, point, slope, slope**2)
             return jax.tree.map(lambda total, x: total + jnp.where(some, x, 0.0), sums, new)
 
         # A loop of any length, so that more batches need no compilation.
@@ -149,7 +151,7 @@ class JointSearcher:
             lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(lagrangian, state.u, for_design)[1]
         )
         zero = jnp.zeros_like(state.u)
-        good, *sums = jax.lax.fori_loop(0, state.batches, batch, (jnp.zeros((), u_type), nothing, zero, zero))
+        good, *sums = jax.lax.fori_loop(0, state.batches, batch, (jnp.zeros_like(one), nothing, zero, zero))
         point, slope, square = jax.tree.map(lambda x: x / good, tuple(sums))
         error = jnp.sqrt(jnp.maximum(square - slope**2, 0.0) / jnp.maximum(good - 1, 1.0))
         updates, optimiser = self._adam.update(jnp.where(jnp.isfinite(slope), slope, 0.0), state.design_optimiser)

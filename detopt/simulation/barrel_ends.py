@@ -54,9 +54,7 @@ class OnEnd(NamedTuple):
     """M muons on ends."""
 
     number: Float[Array, " M"]  # that the polar angle comes from
-    weight: Float[
-        Array, " M"
-    ]  # density of that number, over the slope of the distance from the end; 0 if there is no such
+    weight: Float[Array, " M"]  # density of that number over the slope of `room`; 0 where no muon stands on the end
 
 
 def onto_end(

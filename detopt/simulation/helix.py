@@ -18,7 +18,17 @@ from detopt.backend import jnp
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import Surfaces
 
-__all__ = ["PARAMETERS", "Crossings", "Path", "curvature", "helix", "is_transverse", "particle_path", "reference"]
+__all__ = [
+    "PARAMETERS",
+    "Crossings",
+    "Path",
+    "curvature",
+    "helix",
+    "is_transverse",
+    "particle_path",
+    "reference",
+    "solenoid",
+]
 
 PARAMETERS = ("d0", "phi", "kappa", "z0", "cot_theta")
 
@@ -59,11 +69,16 @@ def reference(
     return Path(jnp.zeros_like(momentum) if B is None else -charge * curvature(B, momentum, theta), cot_theta)
 
 
+def solenoid(detector: Detector) -> Float[Array, ""] | None:
+    """The field of a barrel in tesla; None without one."""
+    return None if detector.field is None else detector.field.B
+
+
 def particle_path(
     detector: Detector, momentum: Float[Array, "*batch"], theta: Float[Array, "*batch"], charge: Any
 ) -> Path:
     """The reference of a particle in a detector's field."""
-    return reference(None if detector.field is None else detector.field.B, momentum, theta, charge)
+    return reference(solenoid(detector), momentum, theta, charge)
 
 
 def is_transverse(theta: Any) -> Any:

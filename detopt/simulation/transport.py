@@ -227,16 +227,23 @@ def outward_order(surfaces: Surfaces, path: Path) -> Int[Array, " n"]:
 
 
 def deviations(
-    surfaces: Surfaces, path: Path, state: Deviation, momentum: Float[Array, ""], physics: Physics
+    surfaces: Surfaces,
+    path: Path,
+    state: Deviation,
+    momentum: Float[Array, ""],
+    physics: Physics,
+    crossed: Bool[Array, " n"] | None = None,
 ) -> Float[Array, "n 2"]:
     """How far from the reference an undisturbed muon meets each surface, in mm along the two axes.
 
-    It is not scattered, and loses the median energy.
+    It is not scattered, and loses the median energy: in what is taken to be crossed, if that is known, or in what it meets.
     """
     if surfaces.slow and physics.energy_loss:
         n, zero = len(surfaces.names), jnp.zeros((), surfaces.position.dtype)
         nothing = Dice(*(jnp.zeros((n, 5), zero.dtype),) * 2)
-        return _outwards(surfaces, path, state, momentum, nothing, replace(physics, straggling=False), False).moved
+        within = None if crossed is None else jnp.broadcast_to(jnp.where(crossed, 1, -1)[:, None], (n, 2))
+        physics = replace(physics, straggling=False)
+        return transport(surfaces, path, state, momentum, nothing, physics, within, scatters=False).moved
     rows = Surface(surfaces.position, surfaces.low, surfaces.high, jnp.asarray(surfaces.cylinder))
     disks = not all(surfaces.cylinder)
     passages = jax.vmap(lambda row: _passage(row, path, state, disks))(rows)
@@ -273,6 +280,7 @@ def transport(
     dice: Dice,
     physics: Physics,
     within: Int[Array, "n 2"] | None = None,
+    scatters: bool = True,
 ) -> Flight:
     """Follow one particle outwards through every surface.
 
@@ -284,20 +292,8 @@ def transport(
         dice: random numbers for each surface (n, 5).
         physics: which effects are on.
         within: decisions taken beforehand, whether it is inside the two ends of a surface: +1 yes, -1 no, 0 as it comes.
+        scatters: whether it is deflected.
     """
-    return _outwards(surfaces, path, start, momentum, dice, physics, True, within)
-
-
-def _outwards(
-    surfaces: Surfaces,
-    path: Path,
-    start: Deviation,
-    momentum: Float[Array, ""],
-    dice: Dice,
-    physics: Physics,
-    scatters: bool,
-    within: Int[Array, "n 2"] | None = None,
-) -> Flight:
     order, disks = outward_order(surfaces, path), not all(surfaces.cylinder)
     slow, medium = surfaces.slow and physics.energy_loss, surfaces.medium
     matter = surfaces.x_over_X0 * medium.X0

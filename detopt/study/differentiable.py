@@ -33,7 +33,6 @@ __all__ = [
     "check_differentiable",
     "faults_of_element",
     "faults_of_term",
-    "followed_by",
     "numbers_of",
 ]
 
@@ -138,14 +137,6 @@ def faults_of_element(
             "sensibly. Use it there, or leave it fixed"
         ]
     return []
-
-
-def followed_by(detector: Detector, names: tuple[str, ...], bounds: tuple[float, float]) -> frozenset[str]:
-    """Which fields of surfaces and readouts follow a number somewhere within its bounds: "position", "efficiency", …"""
-    part = detector.part(names[0].split(".")[0])
-    labels = [label.split(" ")[0] for label in answers(part)]
-    moves = scan(_answers_to(detector, part, names), *bounds).change > 0
-    return frozenset(label for label, moving in zip(labels, moves, strict=True) if moving)
 
 
 # -- what a term answers -------------------------------------------------------------------------------------------------

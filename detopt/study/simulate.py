@@ -21,7 +21,7 @@ from detopt.reconstruction.reconstruct import reconstruct
 from detopt.reconstruction.track_fit import fitted_parameters
 from detopt.simulation.flight import Muon
 from detopt.simulation.generate import generate
-from detopt.simulation.helix import Path, helix
+from detopt.simulation.helix import Path, helix, solenoid
 from detopt.simulation.hits import Candidates, barrel_hits, beam_hits
 from detopt.simulation.kicks import kick_variance
 from detopt.simulation.noise import (
@@ -210,8 +210,7 @@ class Simulation:
         stacked = surfaces(design)
         dtype = stacked.position.dtype
         if isinstance(self.source, Decay):
-            field = None if design.field is None else design.field.B
-            particles, _ = generate(self.source, stream(key, "source"), (CHUNK, 1), field, dtype)
+            particles, _ = generate(self.source, stream(key, "source"), (CHUNK, 1), solenoid(design), dtype)
             azimuth = 2 * math.pi * jax.random.uniform(stream(key, "azimuth"), (CHUNK, 1), dtype)
             charge, weight = jnp.full((CHUNK, 1), self.source.charge, dtype), jnp.ones(CHUNK, dtype)
         else:

@@ -33,7 +33,7 @@ objectives:
 search: {type: gradient, events: 16384}
 seed: 1
 """
-KEYS = 40
+KEYS = 64
 
 
 def exact(b_radius, c_half_length, b_efficiency):
@@ -66,7 +66,7 @@ def found(tmp_path_factory):
     # Compiling takes longest: without LLVM's optimisation it takes half.
     one = jax.jit(one, compiler_options={"xla_backend_optimization_level": 0})
     values, slopes = zip(
-        *(one(np.array(space.init), jax.random.fold_in(jax.random.key(2), i)) for i in range(KEYS)), strict=True
+        *(one(np.array(space.init), jax.random.fold_in(jax.random.key(0), i)) for i in range(KEYS)), strict=True
     )
     widths = np.array([v.upper - v.lower for v in study.space.variables])
     return sampler.estimators(), np.array(values), np.array(slopes) / widths[None]
@@ -77,14 +77,14 @@ def test_estimators(found):
 
 
 def test_against_the_closed_form(found):
-    """All three derivatives within four standard errors, which are below 3 %; the value as well."""
+    """All three derivatives within three standard errors, which are below 2 %; the value as well."""
     _, values, slopes = found
     at = np.array([90.0, 200.0, 0.8])
-    assert abs(values.mean() - exact(*at)) < 4 * values.std() / KEYS**0.5
+    assert abs(values.mean() - exact(*at)) < 3 * values.std() / KEYS**0.5
     for i, step in enumerate((1e-4, 1e-4, 1e-6)):
         moved = [at + step * np.eye(3)[i], at - step * np.eye(3)[i]]
         derivative = (exact(*moved[0]) - exact(*moved[1])) / (2 * step)
         error = slopes[:, i].std(ddof=1) / KEYS**0.5
         print(f"{slopes[:, i].mean():.5g} +- {error:.1g}, exact {derivative:.5g}")
-        assert error < 0.03 * abs(derivative)
-        assert abs(slopes[:, i].mean() - derivative) < 4 * error
+        assert error < 0.02 * abs(derivative)
+        assert abs(slopes[:, i].mean() - derivative) < 3 * error

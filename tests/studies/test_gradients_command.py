@@ -60,7 +60,7 @@ def test_exact_study(study_file, cli):
 
 
 def test_sampled_study(portal, cli, tmp_path):
-    answer = cli("gradients", portal, "--json", "--quiet", "--keys", 960, "--out", tmp_path / "g.png")
+    answer = cli("gradients", portal, "--json", "--quiet", "--keys", 240, "--out", tmp_path / "g.png")
     found = json.loads(answer.out)
     assert found["ok"]
     assert answer.code == 0

@@ -457,11 +457,10 @@ def portal(tmp_path):
 
 
 def test_a_portal_all_from_outside(portal):
-    from detopt.study.differentiable import check_differentiable, followed_by
+    from detopt.study.differentiable import check_differentiable
 
     check_differentiable(portal)
     assert portal.source.carriers() == {"x": "x", "y": "y", "momentum": "momentum"}
-    assert followed_by(portal.detector, ("U1.threshold",), (2.0, 5.0)) == {"efficiency", "resolution"}
 
 
 @pytest.mark.slow
@@ -564,15 +563,6 @@ def test_a_source_that_does_not_move_as_it_says(portal):
     with pytest.raises(BadInput, match=r"source: Sheet: x does not follow 'x' as its derivative says") as caught:
         check_differentiable(detopt.load(portal.path))
     assert {f.line for f in caught.value.faults} == {4}
-
-
-def test_what_follows_what(outside):
-    from detopt.study.differentiable import followed_by
-
-    detector = detopt.load(outside / "detectors" / "doubles.yaml")
-    assert followed_by(detector, ("D0.radius",), (20.0, 40.0)) == {"position", "area", "channels"}
-    assert followed_by(detector, ("D0.gap",), (1.0, 2.0)) == {"position"}
-    assert followed_by(detector, ("L3.efficiency",), (0.9, 1.0)) == {"efficiency"}
 
 
 def test_hit_patterns_of_an_efficiency_that_follows_something_else(tmp_path, small_text, study_text):
