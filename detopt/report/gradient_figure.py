@@ -82,6 +82,6 @@ def _row(ax: Any, y: int, row: dict[str, Any], factor: float, reach: float) -> N
 def _short(events: float) -> str:
     """4300 is 4.3 k."""
     for size, letter in ((1e6, "M"), (1e3, "k")):
-        if events >= 0.995 * size:
+        if events >= size:
             return f"{events / size:.2g} {letter}" if events < 99.5 * size else f"{events / size:.0f} {letter}"
     return f"{events:.0f}"
