@@ -18,9 +18,7 @@ def gradients(
         int | None, typer.Option(help="Instead of the study's own seed.", min=0, max=2**63 - 1, show_default=False)
     ] = None,
     keys: Annotated[int, typer.Option(help="At most so many independent sets of events.", min=30, max=100_000)] = 2000,
-    time_limit: Annotated[
-        float | None, typer.Option(help="Add no more events after so many seconds.", min=0, show_default=False)
-    ] = None,
+    time_limit: Annotated[float, typer.Option(help="Add no more events after so many seconds.", min=0)] = 300,
     out: Annotated[
         Path | None, typer.Option(help="Also draw a figure: .png, .pdf or .svg.", show_default=False)
     ] = None,
@@ -43,8 +41,7 @@ def gradients(
         if not quiet:
             print(line, file=sys.stderr)
 
-    limit = float("inf") if time_limit is None else time_limit
-    found = check_gradients(loaded, seed, keys, limit, progress=tell)
+    found = check_gradients(loaded, seed, keys, time_limit, progress=tell)
     if out is not None:
         from detopt.report.gradient_figure import draw_gradients
 

@@ -46,10 +46,10 @@ from detopt.simulation.streams import stream
 
 __all__ = ["BeamEvaluator"]
 
-# Of the muons of a chunk, one in so many is flipped as well.
-FLIPPED = 16
+# Of the muons of a chunk, one in so many is flipped as well: where tracks are fitted that takes long.
+FLIPPED, UNFITTED = 16, 4
 HITS = 4  # for a hit that an efficiency decides on, where both sides share a flight, one in so many
-LOOKS = 4  # how often the sensors look at a flipped muon, where that is cheap
+LOOKS = 10  # how often the sensors look at one flight, where that is cheap
 CANDIDATES = 4  # and one in so many is looked at for it
 _SPARE = 0.4
 _UNLIKELY = 0.03  # how often what promises nothing is tried nevertheless
@@ -83,7 +83,10 @@ class BeamEvaluator(ChunkedEvaluator):
         self.start, self.arms = start, arms
         self.terms = [t for t in (*self.objectives.values(), *self.constraints.values()) if not _is_about_design(t)]
         self._fits = any(map(needs_tracks, self.terms)) or space.detector.trigger is not None
-        self.flipped, self._looks = math.ceil(self.chunk / FLIPPED), 1 if self._fits else LOOKS
+        self.flipped, self._looks = (
+            math.ceil(self.chunk / (FLIPPED if self._fits else UNFITTED)),
+            1 if self._fits else LOOKS,
+        )
         self._look_at_design()
 
     def _look_at_design(self) -> None:
@@ -190,6 +193,8 @@ class BeamEvaluator(ChunkedEvaluator):
 
     def _often(self, line: Line, draws: BeamDraws, decided: Decided, key: jax.Array) -> Float[Array, " k"]:
         """The same flight, seen by the sensors several times: where no track is fitted that costs little."""
+        if self._looks == 1:
+            return self._statistics(line, draws, decided)
         flown, dtype = self._flown(line, draws, decided), draws.errors.dtype
 
         def once(key: jax.Array) -> Array:
@@ -210,7 +215,8 @@ class BeamEvaluator(ChunkedEvaluator):
     def _chunk(self, design: Detector, key: jax.Array) -> Float[Array, " k"]:
         line = line_up(design)
         draws, decided = self._draws(key, self.chunk, line.stops.middle.dtype), undecided(line)
-        return jnp.mean(jax.vmap(lambda d: self._statistics(line, d, decided))(draws), axis=0)
+        looks = jax.random.split(stream(key, "looks"), self.chunk)
+        return jnp.mean(jax.vmap(lambda d, k: self._often(line, d, decided, k))(draws, looks), axis=0)
 
     def _flips(self, design: Detector, key: jax.Array) -> tuple[Flip, ...]:
         moving = line_up(design)

@@ -136,8 +136,8 @@ def problem(names: tuple[str, ...], events: int) -> tuple[Space, BeamEvaluator]:
 
 
 # Flights that a flipped muon takes: looked at among the candidates, solved for (two derivatives and a step), on, off, and
-# the derivative of its distance from the edge. A muon of the value takes one, and its derivative two more.
-PER_FLIP = beam_sampled.FLIPPED / beam_sampled.CANDIDATES + 5 + 2 + 3
+# the derivative of its distance from the edge; both sides of a hit share one. A muon of the value takes one.
+PER_FLIP = beam_sampled.UNFITTED / beam_sampled.CANDIDATES + 5 + 2 + 3
 
 
 @pytest.mark.slow
@@ -148,16 +148,17 @@ def test_muons_for_a_gradient_to_10_percent(name):
     slope = jax.jit(jax.grad(lambda u, key: evaluate(space.place(u), None, key).values[0]))
     found = np.array([float(slope(start, key)[0]) for key in jax.random.split(jax.random.key(1), 48)])
     needed = evaluate.events * (found.std(ddof=1) / (0.1 * abs(found.mean()))) ** 2
-    flips = needed / beam_sampled.HITS if name == "efficiency" else needed / beam_sampled.FLIPPED * PER_FLIP
+    flips = needed / beam_sampled.HITS if name == "efficiency" else needed / beam_sampled.UNFITTED * PER_FLIP
     per_metre = 1000 / WIDTHS[name] if name != "efficiency" else 1 / WIDTHS[name]
     print(
         f"p1.{name}: {found.mean() * per_metre:.4g} +- {found.std() / 7 * per_metre:.1g} per metre (or unit); "
-        f"events {needed:.0f}, transported in flips {flips:.0f}, with those of value and derivative {flips + 3 * needed:.0f}"
+        f"{needed:.0f} events and {flips:.0f} muons flipped"
     )
-    assert flips < 20_000
+    assert needed + flips < 20_000
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(5400)
 def test_against_differences():
     names = tuple(WIDTHS)
     space, evaluate = problem(names, 2**16)
