@@ -46,8 +46,9 @@ from detopt.simulation.streams import stream
 
 __all__ = ["BeamEvaluator"]
 
-# Of the muons of a chunk, one in so many is flipped as well: where tracks are fitted that takes long.
-FLIPPED, UNFITTED = 16, 4
+# Of the muons of a chunk, one in so many is flipped as well.
+FLIPPED = 16
+UNFITTED = 4  # where no track is fitted, and a flip takes less time
 HITS = 4  # for a hit that an efficiency decides on, where both sides share a flight, one in so many
 LOOKS = 10  # how often the sensors look at one flight, where that is cheap
 CANDIDATES = 4  # and one in so many is looked at for it
@@ -83,10 +84,8 @@ class BeamEvaluator(ChunkedEvaluator):
         self.start, self.arms = start, arms
         self.terms = [t for t in (*self.objectives.values(), *self.constraints.values()) if not _is_about_design(t)]
         self._fits = any(map(needs_tracks, self.terms)) or space.detector.trigger is not None
-        self.flipped, self._looks = (
-            math.ceil(self.chunk / (FLIPPED if self._fits else UNFITTED)),
-            1 if self._fits else LOOKS,
-        )
+        self.flipped = math.ceil(self.chunk / (FLIPPED if self._fits else UNFITTED))
+        self._looks = 1 if self._fits else LOOKS
         self._look_at_design()
 
     def _look_at_design(self) -> None:

@@ -55,7 +55,7 @@ def mutated(draw):
 
 
 def loads_or_refuses(path: Path) -> None:
-    started = time.process_time()  # on a busy machine the clock on the wall says little
+    started = time.perf_counter()
     try:
         load_file(path)
     except BadInput as refused:
@@ -65,7 +65,7 @@ def loads_or_refuses(path: Path) -> None:
             assert fault.message
             assert (fault.line is None) == (fault.column is None)
             assert fault.excerpt() is not None
-    assert time.process_time() - started < 2
+    assert time.perf_counter() - started < 2
 
 
 @pytest.fixture(scope="module")
