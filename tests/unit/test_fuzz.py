@@ -55,7 +55,7 @@ def mutated(draw):
 
 
 def loads_or_refuses(path: Path) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         load_file(path)
     except BadInput as refused:
@@ -65,7 +65,7 @@ def loads_or_refuses(path: Path) -> None:
             assert fault.message
             assert (fault.line is None) == (fault.column is None)
             assert fault.excerpt() is not None
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2  # of the processor: a busy machine is not our fault
 
 
 @pytest.fixture(scope="module")
