@@ -55,6 +55,7 @@ CANDIDATES = 4  # and one in so many is looked at for it
 _SPARE = 0.4
 _UNLIKELY = 0.03  # how often what promises nothing is tried nevertheless
 _FIXED = 0.03  # how often the edges of what does not move are tried, relative to the others
+_FLAT = 1e-3  # cosine of the angle to a plane of a muon that hardly reaches it
 _BOTH = np.array([1, -1], np.int32)  # with a decision taken, and without
 _CUTS = ("momentum", "angle")
 
@@ -232,32 +233,35 @@ class BeamEvaluator(ChunkedEvaluator):
         """Muons on the edges of planes and bodies."""
         count, dtype = self.flipped, moving.stops.middle.dtype
         drawn = self._draws(key, math.ceil(self.chunk / CANDIDATES), dtype)
-        event, edge, chance = tried(self._worth(fixed, drawn), stream(key, "which"), count)
+        event, edge, chance = tried(*self._glance(fixed, drawn), stream(key, "which"), count)
         draws = jax.tree.map(lambda x: x[event], drawn)
         stop, axis, side = (jnp.asarray(x)[edge] for x in self.edges[:3])
         edges = Edge(stop, axis, side.astype(dtype))
         rest = (self.source, self.start, self.physics)
 
         def one(edge: Edge, draws: BeamDraws, key: jax.Array) -> tuple[Array, Array, Array, Array]:
-            landing = jax.lax.stop_gradient(onto_edge(fixed, *rest, edge, draws))
-            nothing = undecided(fixed)
+            landing = jax.lax.stop_gradient(onto_edge(fixed, *rest, edge, draws, stream(key, "body")))
+            held = landing.decided
 
             def taken(sign: Any) -> Array:
-                decided = nothing._replace(within=nothing.within.at[edge.stop, edge.axis].set(sign))
+                decided = held._replace(within=held.within.at[edge.stop, edge.axis].set(sign))
                 return self._often(fixed, landing.draws, decided, key)
 
             on, off = jax.vmap(taken)(_BOTH)
-            return on, off, landing.weight, distance(moving, *rest, edge, landing.draws)
+            return on, off, landing.weight, distance(moving, *rest, edge, landing.draws, held)
 
         looks = jax.random.split(stream(key, "looks"), count)
         on, off, weight, handle = jax.vmap(one)(edges, draws, looks)
         return Flip(on, off, weight / chance / count, handle)
 
-    def _worth(self, line: Line, draws: BeamDraws) -> Float[Array, "N E"]:
-        """How much each event promises on each edge: tracks in all arms, by a glance at where it flew."""
-        dtype = line.stops.middle.dtype
+    def _glance(self, line: Line, draws: BeamDraws) -> tuple[Float[Array, "N E"], Float[Array, "N E"]]:
+        """How much each event promises on each edge: tracks in all arms, by a glance at where it flew. And its slope there.
 
-        def one(draws: BeamDraws) -> Array:
+        What an edge gives to the gradient to a position along z is in proportion to that slope.
+        """
+        dtype, stop = line.stops.middle.dtype, self.edges.stop
+
+        def one(draws: BeamDraws) -> tuple[Array, Array]:
             leg, _ = fly_event(line, self.source, self.start, self.physics, draws)
             crossed = foreseen(line, self.source, self.start, self.edges, leg)
             promise = jnp.ones(len(self.edges.stop))
@@ -267,7 +271,11 @@ class BeamEvaluator(ChunkedEvaluator):
                 # Most is lost with a hit where none is to spare.
                 own = jnp.asarray(np.isin(self.edges.stop, at))
                 promise = promise * jnp.where(spare < 0, 0.0, jnp.where(own & (spare > 0), _SPARE, 1.0))
-            return jnp.maximum(promise, _UNLIKELY).astype(dtype) * jnp.asarray(self.edges.probability, dtype)
+            sides, direction = line.stops.axes[stop], leg.before.direction[stop]
+            slope = jnp.sum(sides[np.arange(len(stop)), self.edges.axis] * direction, axis=-1)
+            facing = jnp.maximum(jnp.abs(jnp.sum(sides[:, 2] * direction, axis=-1)), _FLAT)
+            worth = jnp.maximum(promise, _UNLIKELY).astype(dtype) * jnp.asarray(self.edges.probability, dtype)
+            return worth, slope / facing
 
         return jax.lax.stop_gradient(jax.vmap(one)(draws))
 
@@ -303,7 +311,7 @@ class BeamEvaluator(ChunkedEvaluator):
             seen = see(fixed, self._flown(fixed, draws, nothing)[0], draws, nothing).seen
             return jnp.where(self._enough(seen), jnp.ones(1, dtype), _UNLIKELY)
 
-        event, _, chance = tried(jax.vmap(promise)(drawn), stream(key, "which"), count)
+        event, _, chance = tried(jax.vmap(promise)(drawn), None, stream(key, "which"), count)
         draws = jax.tree.map(lambda x: x[event], drawn)
         carrier = carriers_of(self.source, self.start.frame)["momentum"]
 

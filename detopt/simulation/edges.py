@@ -4,26 +4,39 @@ The event stays the same but for one continuous draw, which is solved for: the n
 sideways, where it has one; otherwise one direction in the space of all its normal numbers, those of a beam's spot and
 divergence and those of scattering, the direction in which the muon moves most. Along any fixed direction, independent
 normal numbers are normal.
+
+A muon that is carried past the side of a body loses its slices one by one, and each takes its own scatter away: there may be
+several places where it stands on the edge, or none. The places are found by holding fixed which slices are crossed: the
+muon stands at s', crosses there the slices P, and on with these it is on the edge at r. For s' of density q, r counts if it
+is within half of a width h of s', over h q(s'): each place of the true flight whose slices are crossed within h/2 counts
+once, on average. What remains is that the sides of bodies are blurred by h, a fraction of their span.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from detopt.backend import jax, jnp
-from detopt.simulation.beam_event import BeamDraws, Line, fly_event
+from detopt.simulation.beam_event import BeamDraws, Decided, Line, fly_event, undecided
 from detopt.simulation.draws import DENSITIES, Carrier, Start
 from detopt.simulation.flight import Leg
-from detopt.simulation.landing import Landing, land
+from detopt.simulation.landing import land
 from detopt.simulation.physics import Physics
 from detopt.simulation.rays import carriers_of, normals_of
 from detopt.simulation.source import Source
 
-__all__ = ["Edge", "Edges", "distance", "edges_of", "foreseen", "onto_edge"]
+__all__ = ["Edge", "Edges", "OnEdge", "distance", "edges_of", "foreseen", "onto_edge"]
 
 _MISSED = 0.01  # of half the span: what is further from the edge before the last step has not landed
+_BLUR = 0.2  # of the span of a body
+_STEPS = 3
+_FAR = 6.0  # in units of a normal number's width
+
+
+# Along a scale, from where, how dense, and between which ends.
+Way = tuple[Callable[[Array], BeamDraws], Array, Callable[[Array], Array], tuple[Array, Array]]
 
 
 class Edges(NamedTuple):
@@ -62,28 +75,96 @@ def edges_of(bounded: tuple[bool, ...], share: Float[np.ndarray, "s 2"]) -> Edge
     )
 
 
+class OnEdge(NamedTuple):
+    """A muon on an edge, and which bodies in front of it are taken to be crossed on the way."""
+
+    draws: BeamDraws
+    weight: Float[Array, ""]  # see `Landing`
+    decided: Decided
+
+
 def distance(
-    line: Line, source: Source, start: Start, physics: Physics, edge: Edge, draws: BeamDraws
+    line: Line, source: Source, start: Start, physics: Physics, edge: Edge, draws: BeamDraws, decided: Decided
 ) -> Float[Array, ""]:
     """How far a muon is inside an edge, in mm."""
-    leg, _ = fly_event(line, source, start, physics, draws)
+    leg, _ = fly_event(line, source, start, physics, draws, decided)
+    return _inside(line, leg, edge)
+
+
+def _inside(line: Line, leg: Leg, edge: Edge) -> Float[Array, ""]:
     return line.stops.half[edge.stop, edge.axis] - edge.side * leg.local[edge.stop, edge.axis]
 
 
-def onto_edge(line: Line, source: Source, start: Start, physics: Physics, edge: Edge, draws: BeamDraws) -> Landing:
+def onto_edge(
+    line: Line, source: Source, start: Start, physics: Physics, edge: Edge, draws: BeamDraws, key: jax.Array
+) -> OnEdge:
     """Move a muon onto an edge. Nothing here is differentiated afterwards."""
     carriers = carriers_of(source, start.frame)
-    half = line.stops.half[edge.stop, edge.axis]
+    missed = _MISSED * line.stops.half[edge.stop, edge.axis]
+
+    def flown(moved: BeamDraws, decided: Decided | None = None) -> Leg:
+        return fly_event(line, source, start, physics, moved, decided)[0]
 
     def inside(moved: BeamDraws) -> Array:
-        return distance(line, source, start, physics, edge, moved)
+        return _inside(line, flown(moved), edge)
 
     if "x" in carriers and "y" in carriers:
-        return land(inside, *_by_number(draws, carriers["x"], carriers["y"], edge.axis == 0), _MISSED * half)
-    return land(inside, *_by_direction(draws, normals_of(source), inside), _MISSED * half)
+        way = _by_number(draws, carriers["x"], carriers["y"], edge.axis == 0)
+        parallel = not carriers["x"].radial
+    else:
+        way, parallel = _by_direction(draws, normals_of(source), inside), False
+    if not (np.array(line.stops.bulk) & line.stops.bounded).any():
+        landing = land(inside, *way[:3], missed)
+        return OnEdge(landing.draws, landing.weight, undecided(line))
+    return _past_bodies(line, flown, edge, way, missed, key, 1 if parallel else _STEPS)
 
 
-Way = tuple[Callable[[Array], BeamDraws], Array, Callable[[Array], Array]]  # along a scale, from where, how dense
+def _past_bodies(
+    line: Line, flown: Callable[..., Leg], edge: Edge, way: Way, missed: Array, key: jax.Array, steps: int
+) -> OnEdge:
+    """Where bodies may be crossed or missed, see above."""
+    along, begin, density, (first, final) = way
+    stops = line.stops
+    place = jnp.argsort(stops.order)
+    bodies = jnp.array(stops.bulk) & (stops.half < jnp.inf).any(-1) & (place < place[edge.stop])
+
+    def held(crossed: Array) -> Decided:
+        """The slices in front of the edge that are crossed, and no others."""
+        within = jnp.where(bodies, jnp.where(crossed, 1, -1), 0).astype(jnp.int32)
+        return undecided(line)._replace(within=jnp.stack([within, within], axis=-1))
+
+    def here(s: Array, decided: Decided) -> tuple[Array, Array]:
+        leg = flown(along(s), decided)
+        return _inside(line, leg, edge), (jnp.abs(leg.local) <= stops.half).all(-1)
+
+    def rate(s: Array, decided: Decided) -> tuple[Array, Array, Array]:
+        value, slope, crossed = jax.jvp(lambda s: here(s, decided), (s,), (jnp.ones_like(s),), has_aux=True)
+        return value, jnp.where(slope == 0, 1.0, slope), crossed
+
+    # Without any of the bodies, and with all of them: between these two it is looked for.
+    every, none = held(jnp.ones_like(bodies)), held(jnp.zeros_like(bodies))
+
+    def closer(_: Any, at: tuple[Array, ...]) -> tuple[Array, ...]:
+        s = at[0]
+        value, slope, _ = rate(s, none)
+        return s - value / slope, s, slope
+
+    clear, last, slope = jax.lax.fori_loop(0, steps, closer, (begin, begin, jnp.ones_like(begin)))
+    full = last - here(last, every)[0] / slope
+    some, smallest = bodies.any(), jnp.min(jnp.where(bodies[:, None], 2 * stops.half, jnp.inf))
+    width = jnp.where(some, _BLUR * smallest, 1.0) / jnp.abs(slope)
+    low = jnp.clip(jnp.minimum(clear, full), first, final) - width / 2
+    high = jnp.clip(jnp.maximum(clear, full), first, final) + width / 2
+    looked = low + jax.random.uniform(key, (), low.dtype) * (high - low)
+
+    value, slope, crossed = rate(looked, undecided(line))
+    at = looked - value / slope
+    value, slope, _ = rate(at, held(crossed))
+    at = at - value / slope
+    landed = (jnp.abs(value) < missed) & ((jnp.abs(at - looked) < width / 2) | ~some) & jnp.isfinite(at)
+    at = jnp.where(landed, at, begin)
+    weight = jnp.where(landed, density(at) / jnp.abs(slope) * (high - low) / width, 0.0)
+    return OnEdge(along(at), weight, held(crossed))
 
 
 def _by_number(draws: BeamDraws, along_x: Carrier, along_y: Carrier, first: Bool[Array, ""]) -> Way:
@@ -97,7 +178,8 @@ def _by_number(draws: BeamDraws, along_x: Carrier, along_y: Carrier, first: Bool
         return draws._replace(numbers=moved)
 
     here = jnp.where(first, along_x.onto(numbers[along_x.name]), along_y.onto(numbers[along_y.name]))
-    return along, here, lambda s: jnp.where(first, along_x.density(s), along_y.density(s))
+    low, high = (jnp.where(first, along_x.ends[i], along_y.ends[i]).astype(here.dtype) for i in (0, 1))
+    return along, here, lambda s: jnp.where(first, along_x.density(s), along_y.density(s)), (low, high)
 
 
 def _by_direction(draws: BeamDraws, names: tuple[str, ...], inside: Callable[[BeamDraws], Array]) -> Way:
@@ -112,7 +194,8 @@ def _by_direction(draws: BeamDraws, names: tuple[str, ...], inside: Callable[[Be
     length = jnp.sqrt(jnp.sum(steepest**2))
     way = steepest / jnp.where(length > 0, length, 1.0)
     here = jnp.sum(way * normal)
-    return (lambda s: with_normals(normal + (s - here) * way)), here, DENSITIES["normal"]
+    ends = (jnp.full_like(here, -_FAR), jnp.full_like(here, _FAR))
+    return (lambda s: with_normals(normal + (s - here) * way)), here, DENSITIES["normal"], ends
 
 
 def foreseen(line: Line, source: Source, start: Start, edges: Edges, leg: Leg) -> Bool[Array, "E s"]:

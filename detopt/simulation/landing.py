@@ -21,18 +21,26 @@ class Landing(NamedTuple):
     landed: Bool[Array, "*batch"]  # whether it could be put there; otherwise the weight is 0
 
 
-def tried(worth: Float[Array, "N E"], key: jax.Array, count: int) -> tuple[Array, Array, Array]:
+def tried(
+    worth: Float[Array, "N E"], along: Float[Array, "N E"] | None, key: jax.Array, count: int
+) -> tuple[Array, Array, Array]:
     """Events and edges, as often as they are worth it, by systematic sampling; and how often that is, over the average.
+
+    Where `along` is given, the events of an edge are taken in the order of it: all its values come as often as they should.
 
     Returns:
         Indices of events and of edges, and the chance of each relative to one in N (count,).
     """
-    flat = worth.T.reshape(-1).astype(float)
+    number = len(worth)
+    order = (
+        jnp.argsort(along, axis=0) if along is not None else jnp.broadcast_to(jnp.arange(number)[:, None], worth.shape)
+    )
+    flat = jnp.take_along_axis(worth, order, axis=0).T.reshape(-1).astype(float)
     ends = jnp.cumsum(flat)
     at = (jnp.arange(count) + jax.random.uniform(key, ())) / count * ends[-1]
     index = jnp.minimum(jnp.searchsorted(ends, at, side="right"), len(flat) - 1)
-    chance = flat[index] / ends[-1] * len(worth)
-    return index % len(worth), index // len(worth), chance.astype(worth.dtype)
+    chance = flat[index] / ends[-1] * number
+    return order.T.reshape(-1)[index], index // number, chance.astype(worth.dtype)
 
 
 def spread(probability: Float[Array, " E"], key: jax.Array, count: int) -> Int[Array, " count"]:

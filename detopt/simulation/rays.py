@@ -112,7 +112,7 @@ def carriers_of(source: Source, frame: str) -> dict[str, Carrier]:
     if isinstance(source, Gun):
         low, high = source.angles(frame)
         if low < high:
-            found["x"] = found["y"] = _outwards(_versine(low), _versine(high))
+            found["x"] = found["y"] = _outwards(low, high)
     if not isinstance(source, (Gun, Beam)):
         kinds = _kinds(source)
         found = {way: straight(name, kinds[name]) for way, name in source.carriers().items()}
@@ -126,8 +126,9 @@ def normals_of(source: Source) -> tuple[str, ...]:
     return tuple(name for name, kind in _kinds(source).items() if kind == "normal")
 
 
-def _outwards(low: float, high: float) -> Carrier:
-    """The polar angle of a gun between two values of 1 - cos(theta), on the scale of tan(theta), which is straight."""
+def _outwards(first: float, last: float) -> Carrier:
+    """The polar angle of a gun, flat in cos(theta), on the scale of tan(theta), which is straight."""
+    low, high = _versine(first), _versine(last)
 
     def onto(u: Array) -> Array:
         less = low + u * (high - low)
@@ -141,7 +142,7 @@ def _outwards(low: float, high: float) -> Carrier:
         u = back(t)
         return jnp.where((t > 0) & (u >= 0) & (u <= 1), t / (1 + t**2) ** 1.5 / (high - low), 0.0)
 
-    return Carrier("theta", density, onto, back, radial=True)
+    return Carrier("theta", density, onto, back, radial=True, ends=(math.tan(first), math.tan(last)))
 
 
 def _gun(source: Gun, numbers: Numbers, start: Start, ahead: int) -> Rays:

@@ -56,7 +56,7 @@ def test_choices_come_as_often_as_they_should():
     chosen = np.asarray(jax.vmap(lambda key: spread(jnp.asarray(probability), key, 7))(KEYS))
     np.testing.assert_allclose(np.bincount(chosen.ravel(), minlength=4) / chosen.size, probability, atol=0.01)
     worth = jnp.asarray(np.random.default_rng(0).uniform(size=(5, 4)))
-    event, edge, chance = jax.vmap(lambda key: tried(worth, key, 6))(KEYS)
+    event, edge, chance = jax.vmap(lambda key: tried(worth, None, key, 6))(KEYS)
     # Sums over what is tried, each over its chance, are unbiased.
     value = np.arange(20.0).reshape(5, 4)
     estimate = np.mean(value[np.asarray(event), np.asarray(edge)] / np.asarray(chance), axis=1)
