@@ -1,0 +1,56 @@
+"""Muons put onto the edge of a plane below a block that scatters them: as many as fly there by themselves."""
+
+import numpy as np
+
+import detopt
+from detopt.backend import jax, jnp
+from detopt.scoring.beam_sampled import line_up
+from detopt.simulation.beam_event import fly_event
+from detopt.simulation.edges import Edge, onto_edge
+from detopt.study.evaluate import array_space, make_sampler
+
+STUDY = """\
+schema: 1
+name: below
+detector: below.yaml
+source: {type: cosmic, momentum: [1 GeV, 3 GeV], aim: block}
+mode: sampled
+variables: {plane.z: {bounds: [-1.1 m, -0.9 m]}}
+objectives: {seen: {type: efficiency}}
+search: {type: gradient, steps: 2, restarts: 0, events: 8192}
+seed: 1
+"""
+DETECTOR = """\
+schema: 1
+name: below
+frame: portal
+elements:
+  - {name: top, type: panel, z: 1 m, span: 2 m, resolution: 1 mm}
+  - {name: upper, type: panel, z: 0.5 m, span: 2 m, resolution: 1 mm}
+  - {name: block, type: slab, z: [-10 cm, 10 cm], span: 50 cm, material: lead}
+  - {name: lower, type: panel, z: -0.5 m, span: 2 m, resolution: 1 mm}
+  - {name: plane, type: panel, z: -1 m, span: 1.2 m, resolution: 1 mm}
+"""
+NUMBER, BAND = 2**17, 20.0  # muons; how far from the edge they are counted, in mm
+
+
+def test_density_on_an_edge(tmp_path):
+    """Muons that pass the sides of the block have several ways onto the edge, or none: with one way each, 16 % are missing."""
+    (tmp_path / "study.yaml").write_text(STUDY)
+    (tmp_path / "below.yaml").write_text(DETECTOR)
+    study = detopt.load(tmp_path / "study.yaml")
+    sampler, space = make_sampler(study, 8192), array_space(study)
+    line = line_up(sampler._cast(space.detector))
+    stop = line.stops.names.index("plane")
+    rest = (sampler.source, sampler.start, sampler.physics)
+    draws = sampler._draws(jax.random.key(1), NUMBER, jnp.float32)
+    legs = jax.jit(jax.vmap(lambda d: fly_event(line, *rest, d)[0]))(draws)
+    aside = float(line.stops.half[stop, 0]) - np.asarray(legs.local[:, stop, 0])
+    flown = ((np.abs(aside) < BAND) & np.asarray(legs.before.alive[:, stop])) / (2 * BAND)
+    edge = Edge(jnp.asarray(stop, jnp.int32), jnp.asarray(0, jnp.int32), jnp.asarray(1.0, jnp.float32))
+    keys = jax.random.split(jax.random.key(2), NUMBER)
+    put = np.asarray(jax.jit(jax.vmap(lambda d, k: onto_edge(line, *rest, edge, d, k).weight))(draws, keys), float)
+    difference, error = put.mean() - flown.mean(), np.hypot(put.std(), flown.std()) / NUMBER**0.5
+    print(f"put there {put.mean():.4g}, flown there {flown.mean():.4g} a mm, {error:.2g}")
+    assert abs(difference) < 3 * error
+    assert error < 0.03 * flown.mean()
