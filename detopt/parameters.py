@@ -29,6 +29,7 @@ class Quantity:
     axes: bool = False  # one number for each of the two measured coordinates
     left_out: float | None = None  # what an axis is that a file does not give
     range: bool = False  # [from, to]
+    vector: bool = False  # [x, y, z]
 
     def fault(self, value: float) -> str | None:
         """What is wrong with a value, as "must be > 0", or None."""
@@ -117,6 +118,8 @@ def _resolve(detector: Any, name: str) -> tuple[Any, str, int | None]:
         raise KeyError(f"{pieces[0]} has no number {pieces[1]!r}; it has {', '.join(declared)}")
     if declared[pieces[1]].range:
         raise KeyError(f"{pieces[0]}.{pieces[1]} is a range [from, to], which no search of this version moves")
+    if declared[pieces[1]].vector:
+        raise KeyError(f"{pieces[0]}.{pieces[1]} is a place or size [x, y, z], which no search of this version moves")
     if len(pieces) == 2:
         return part, pieces[1], None
     if not declared[pieces[1]].axes or pieces[2] not in part.axes:

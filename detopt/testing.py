@@ -16,9 +16,10 @@ import numpy as np
 
 from detopt.backend import jax, jnp
 from detopt.detector.barrel import BarrelLayer
+from detopt.detector.bodies import Slab
 from detopt.detector.cost import Prices, cost
 from detopt.detector.detector import Detector, Solenoid
-from detopt.detector.planar import Plane, Slab
+from detopt.detector.planar import Plane
 from detopt.detector.surfaces import as_arrays
 from detopt.materials import material
 from detopt.parameters import Quantity, Space, Variable, get, put, quantities

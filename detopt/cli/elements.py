@@ -1,4 +1,4 @@
-"""What `detopt show` lists: a row for each surface, slab and magnet."""
+"""What `detopt show` lists: a row for each surface, slab, volume and magnet."""
 
 import math
 from collections.abc import Iterable
@@ -81,12 +81,24 @@ def _slab(row: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def _volume(row: dict[str, Any]) -> dict[str, str]:
+    cells = {
+        "name": row["name"],
+        "kind": "volume",
+        "position": _ends(row),
+        "span": _pair(row["span"], " x "),
+        "material": f"{' x '.join(f'{n:g}' for n in row['voxels'])} voxels of {row['material']}",
+        "x/X0": f"{100 * row['x_over_X0']:.4g}",
+    }
+    return cells | ({"centre": _pair(row["centre"], ", ")} if any(row["centre"]) else {})
+
+
 def _magnet(row: dict[str, Any]) -> dict[str, str]:
     field = f"{row['B']:g} along {row['along']}"
     return {"name": row["name"], "kind": "magnet", "position": _ends(row), "field": field}
 
 
-_CELLS = {"plane": _plane, "slab": _slab, "magnet": _magnet}
+_CELLS = {"plane": _plane, "slab": _slab, "volume": _volume, "magnet": _magnet}
 
 
 def _ends(row: dict[str, Any]) -> str:

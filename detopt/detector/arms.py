@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from detopt.detector.detector import Detector
-from detopt.detector.elements import Slab
+from detopt.detector.elements import BODIES
 
 __all__ = ["Arm", "arms_of"]
 
@@ -24,7 +24,7 @@ def arms_of(detector: Detector, min_hits: int | None = None) -> tuple[Arm, ...]:
     """
     forward = -1 if detector.frame == "portal" else 1
     sensors = [(forward * s.position, i) for i, s in enumerate(detector.sensors())]
-    bodies = [forward * sum(e.z) / 2 for e in detector.elements if isinstance(e, Slab) and detector.frame == "portal"]
+    bodies = [forward * sum(e.z) / 2 for e in detector.elements if isinstance(e, BODIES) and detector.frame == "portal"]
     groups: dict[int, list[tuple[float, int]]] = {}
     for z, i in sorted(sensors):
         groups.setdefault(sum(b < z for b in bodies), []).append((z, i))

@@ -5,11 +5,24 @@ drives its cost. Lengths are full lengths unless a name says `half_`.
 """
 
 from detopt.detector.barrel import BarrelLayer, BarrelStack, Disk
+from detopt.detector.bodies import BODIES, Slab, Volume
 from detopt.detector.magnets import Magnet
-from detopt.detector.planar import Panel, Plane, Slab
+from detopt.detector.planar import Panel, Plane
 from detopt.detector.sensor import BINARY
 
-__all__ = ["BINARY", "ELEMENTS", "BarrelLayer", "BarrelStack", "Disk", "Magnet", "Panel", "Plane", "Slab"]
+__all__ = [
+    "BINARY",
+    "BODIES",
+    "ELEMENTS",
+    "BarrelLayer",
+    "BarrelStack",
+    "Disk",
+    "Magnet",
+    "Panel",
+    "Plane",
+    "Slab",
+    "Volume",
+]
 
 # The word in YAML's `type:`.
 ELEMENTS: dict[str, type] = {
@@ -19,5 +32,6 @@ ELEMENTS: dict[str, type] = {
     "plane": Plane,
     "panel": Panel,
     "slab": Slab,
+    "volume": Volume,
     "magnet": Magnet,
 }

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import numpy as np
+
+from detopt.detector.bodies import Slab, Volume
 from detopt.detector.magnets import Dipole, Magnet
-from detopt.detector.planar import Slab
 from detopt.detector.sensor import Surface
 
 __all__ = ["layout"]
@@ -12,9 +14,10 @@ __all__ = ["layout"]
 def layout(
     surfaces: tuple[Surface, ...], elements: tuple[Any, ...], magnets: tuple[Dipole | Magnet, ...]
 ) -> list[dict]:
-    """A row for each surface, slab and magnet, in mm, tesla and radian (see `detopt.report.drawing`)."""
+    """A row for each surface, slab, volume and magnet, in mm, tesla and radian (see `detopt.report.drawing`)."""
     slabs = [e for e in elements if isinstance(e, Slab)]
-    rows = [*map(_surface, surfaces), *map(_slab, slabs), *map(_magnet, magnets)]
+    volumes = [e for e in elements if isinstance(e, Volume)]
+    rows = [*map(_surface, surfaces), *map(_slab, slabs), *map(_volume, volumes), *map(_magnet, magnets)]
     return [{key: _plain(value) for key, value in row.items()} for row in rows]
 
 
@@ -55,6 +58,27 @@ def _slab(slab: Slab) -> dict[str, Any]:
         "resolution": None,
         "material": str(slab.material),
         "span": None if span is None else list(span),
+    }
+
+
+def _volume(volume: Volume) -> dict[str, Any]:
+    scene, (low, high) = volume.scene, volume.z
+    per_mm = np.array([1 / m.X0 for m in scene.materials])[scene.index]
+    return {
+        "name": volume.name,
+        "kind": "volume",
+        "position": 0.5 * min(volume.span),
+        "low": low,
+        "high": high,
+        "x_over_X0": per_mm.mean() * (high - low),  # straight down, on average
+        "resolution": None,
+        "centre": list(volume.centre),
+        "span": list(volume.span),
+        "material": ", ".join(str(m) for m in scene.materials),
+        "voxels": list(volume.voxels),
+        # 1 / X0 of the densest voxel on the line of sight, along y and along x: rows along x or y, of values along z.
+        "densest_x": per_mm.max(1).tolist(),
+        "densest_y": per_mm.max(0).tolist(),
     }
 
 

@@ -5,16 +5,28 @@ from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from detopt.backend import jax, jnp
+from detopt.detector.bodies import BODIES, Slab, Volume
 from detopt.detector.detector import Detector
-from detopt.detector.elements import Slab
 from detopt.detector.medium import Medium, media
 from detopt.detector.sensor import Surface
 from detopt.materials import Material, material
 
-__all__ = ["Stops", "stops"]
+__all__ = ["Stops", "Voxels", "stops"]
+
+
+class Voxels(eqx.Module):
+    """What the slices of volumes are made of: V voxels of m materials."""
+
+    first: Int[Array, " s"]  # of the voxels of a slice, by x and then y; -1 where a stop is no slice of a volume
+    number: Int[Array, "s 2"]  # of voxels along x and y
+    densest: Int[Array, " s"]  # of the voxels of a slice, that of least X0
+    material: Int[Array, " V"]
+    medium: Medium  # (m,)
+    body: Float[Array, " V"]  # x/X0, straight down, of the volume at that x and y
 
 
 class Stops(eqx.Module):
@@ -40,6 +52,7 @@ class Stops(eqx.Module):
     matter: Float[Array, " s"]  # of the medium, in mm, at right angles
     body: Float[Array, " s"]  # x/X0, at right angles, of all that touches: slices and slabs without a gap are one body
     medium: Medium  # (s,)
+    voxels: "Voxels | None"
     field: Float[Array, "m 3"]  # of the magnets, in tesla
     field_z: Float[Array, "m 2"]
 
@@ -55,6 +68,7 @@ class _Stop:
     span: tuple[Any, Any] | None = None
     tilt: tuple[Any, Any] = (0.0, 0.0)
     bulk: bool = False
+    layer: tuple[Volume, int] | None = None  # of voxels that it is a slice of
 
 
 def stops(detector: Detector) -> Stops:
@@ -64,7 +78,9 @@ def stops(detector: Detector) -> Stops:
     listed: list[_Stop] = []
     ranges = []
     for element in detector.elements:
-        own = _slices(element, forward) if isinstance(element, Slab) else [_plane(s) for s in element.surfaces()]
+        own = [_plane(s) for s in element.surfaces()]
+        if isinstance(element, BODIES):
+            own = _slices(element, forward) if isinstance(element, Slab) else _layers(element, forward)
         ranges.append((len(listed), len(listed) + len(own) - 1) if own else (-1, -1))
         listed += own
     magnets = detector.magnets()
@@ -86,8 +102,8 @@ def stops(detector: Detector) -> Stops:
         names=tuple(s.name for s in listed),
         elements=tuple(ranges),
         tilted=any(not isinstance(t, float) or t != 0 for s in listed for t in s.tilt),
-        thick=any(isinstance(e, Slab) for e in detector.elements),
-        slow=any(s.material is not None for s in listed),
+        thick=any(isinstance(e, BODIES) for e in detector.elements),
+        slow=any(s.material is not None or s.layer is not None for s in listed),
         bulk=tuple(s.bulk for s in listed),
         bounded=tuple(s.span is not None for s in listed),
         # What is thin comes before a body that begins at the same place.
@@ -99,6 +115,7 @@ def stops(detector: Detector) -> Stops:
         matter=matter,
         body=_bodies(forward * z, depth, matter / medium.X0),
         medium=medium,
+        voxels=_voxels(listed, dtype),
         field=jnp.stack([column(list(b)) for b in fields]) if magnets else jnp.zeros((0, 3), dtype),
         field_z=jnp.stack([column(list(m.z)) for m in magnets]) if magnets else jnp.zeros((0, 2), dtype),
     )
@@ -130,6 +147,60 @@ def _slices(slab: Slab, forward: int) -> list[_Stop]:
         _Stop(f"{slab.name} {i}", begin + i * step, abs(step), abs(step), slab.material, span=slab.span, bulk=True)
         for i in range(slab.slices)
     ]
+
+
+def _layers(volume: Volume, forward: int) -> list[_Stop]:
+    """The slices of a volume, each a part of a layer of voxels, in the order in which a muon takes them."""
+    scene, count = volume.scene, volume.voxels[2]
+    begin, end = volume.z[::forward]
+    found = []
+    for i in range(count):
+        layer = i if forward > 0 else count - 1 - i
+        dense, slices = scene.materials[scene.index[0, 0, layer]], scene.slices[layer]
+        step = (end - begin) / count / slices
+        for j in range(slices):
+            z = begin + (i * slices + j) * step
+            found.append(
+                _Stop(
+                    f"{volume.name} {layer} {j}", z, abs(step), abs(step), dense,
+                    centre=volume.centre, span=volume.span, bulk=True, layer=(volume, layer),
+                )
+            )  # fmt: skip
+    return found
+
+
+def _voxels(listed: list[_Stop], dtype: Any) -> Voxels | None:
+    """The voxels of all volumes, one after the other."""
+    volumes = list(dict.fromkeys(s.layer[0].name for s in listed if s.layer is not None))
+    if not volumes:
+        return None
+    by_name = {s.layer[0].name: s.layer[0] for s in listed if s.layer is not None}
+    materials: list[Material] = list(dict.fromkeys(m for v in by_name.values() for m in v.scene.materials))
+    index, body, starts, total = [], [], {}, 0
+    for name, volume in by_name.items():
+        number = np.array([materials.index(m) for m in volume.scene.materials])[volume.scene.index]
+        deep = jnp.asarray(volume.size[2] / number.shape[2], dtype)
+        column = deep * np.array([1 / m.X0 for m in materials], dtype)[number].sum(2, keepdims=True)
+        # By layers, so that the voxels of a slice are neighbours.
+        index.append(np.moveaxis(number, 2, 0).ravel())
+        body.append(jnp.broadcast_to(column, number.shape).transpose(2, 0, 1).ravel())
+        starts[name], total = total, total + number.size
+    first, shape, densest = [], [], []
+    every = np.concatenate(index)
+    for s in listed:
+        x, y, _ = (1, 1, 1) if s.layer is None else s.layer[0].voxels
+        first.append(-1 if s.layer is None else starts[s.layer[0].name] + s.layer[1] * x * y)
+        shape.append((x, y))
+        own = np.array([materials[m].X0 for m in every[first[-1] :][: x * y]])
+        densest.append(-1 if s.layer is None else first[-1] + int(own.argmin()))
+    return Voxels(
+        jnp.array(first, jnp.int32),
+        jnp.array(shape, jnp.int32),
+        jnp.array(densest, jnp.int32),
+        jnp.asarray(every, jnp.int32),
+        media([*materials], dtype),
+        jnp.concatenate(body),
+    )
 
 
 def _axes(about_x: Array, about_y: Array) -> Float[Array, "3 3"]:

@@ -1,10 +1,11 @@
 """Drawings of a detector from the side and along the beam, one design or two beside each other at the same scale.
 
-A layout is a list of mappings, as a run folder stores it: `name`, `kind` (cylinder, disk, plane, slab or magnet),
+A layout is a list of mappings, as a run folder stores it: `name`, `kind` (cylinder, disk, plane, slab, volume or magnet),
 `position`, `low`, `high`, `x_over_X0` and `resolution` (None where nothing is measured), in mm. Planes may have `centre`,
 `span` and `tilt` (radian, about x and about y), each a pair; without, they are centred, and `high` is half of their width.
 A slab has its `material`, lies between `low` and `high` along the beam, and `position` is half of its width, if it has no
-`span` (None: as wide as the rest). A magnet has its field `B` in tesla `along` x or y.
+`span` (None: as wide as the rest). A volume has `densest_x` and `densest_y`, the largest 1 / X0 on lines of sight, as rows
+across the beam of values along it. A magnet has its field `B` in tesla `along` x or y.
 """
 
 import itertools
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.patches import Circle, Rectangle
 from matplotlib.ticker import FuncFormatter
 
@@ -46,6 +48,8 @@ class _Shape:
     thickness: float  # x/X0
     measures: bool
     field: str = ""  # of a magnet, as a marker: out of the page, into it, up or down
+    image: Any = None  # of a volume: rows across the beam, of values along it
+    upright: bool = False  # the beam goes down the page
 
     def style(self, thickest: float, room: float) -> dict[str, Any]:
         """Colour and width, in points, grow with thickness; what measures nothing is grey and dashed."""
@@ -160,7 +164,7 @@ def spread(wanted: Sequence[float], gaps: float | Sequence[float], low: float, h
 
 def _reach(rows: Layout) -> float:
     """How far anything is, in mm: in a barrel from the origin, otherwise along z."""
-    keys = {"plane": ("position",), "slab": ("low", "high"), "magnet": ("low", "high")}
+    keys = {"plane": ("position",), "slab": ("low", "high"), "volume": ("low", "high"), "magnet": ("low", "high")}
     values = [abs(number(s[key])) for s in rows for key in keys.get(s["kind"], ("position", "high"))]
     return max((v for v in values if math.isfinite(v)), default=1.0)
 
@@ -189,7 +193,7 @@ def _shapes(layout: Layout, across: int, upright: bool, factor: float, unit: str
         kind = row["kind"]
         at, low, high = (number(row[key]) / factor for key in ("position", "low", "high"))
         lines: tuple[tuple[Point, Point], ...]
-        field = ""
+        field, image = "", None
         text = f"{_value(at)} {unit}"
         if kind == "slab":
             half = _pair(row, "span", 2 * number(row["position"]))[across] / 2 / factor
@@ -197,6 +201,11 @@ def _shapes(layout: Layout, across: int, upright: bool, factor: float, unit: str
             lines, anchor = (((low, -half), (high, half)),), (0.5 * (low + high), half)
             text = f"{_value(high - low)} {unit} {plain(row['material'], 14)}"
             at = 0.5 * (low + high)
+        elif kind == "volume":
+            half, middle = (_pair(row, key, 0.0)[across] / factor for key in ("span", "centre"))
+            lines = (((low, middle - half / 2), (high, middle + half / 2)),)
+            at, anchor = 0.5 * (low + high), (0.5 * (low + high), middle + half / 2)
+            text, image = f"{_value(high - low)} {unit}", row["densest_" + "xy"[across]]
         elif kind == "magnet":
             lines, anchor = (((low, 0.0), (high, 0.0)),), (at, 0.0)
             text, field = f"{_value(number(row['B']))} T", _direction(number(row["B"]), row["along"], across)
@@ -216,7 +225,7 @@ def _shapes(layout: Layout, across: int, upright: bool, factor: float, unit: str
         if all(math.isfinite(c) for line in lines for point in line for c in point):
             shapes.append(
                 _Shape(plain(row["name"], 14), text, kind, lines, anchor, (kind == "cylinder") != upright, at,
-                       number(row["x_over_X0"]), row["resolution"] is not None, field)
+                       number(row["x_over_X0"]), row["resolution"] is not None, field, image, upright)
             )  # fmt: skip
     return shapes
 
@@ -294,6 +303,9 @@ def _draw(ax: Axes, shapes: list[_Shape], thickest: float) -> None:
         if s.kind == "magnet":
             _draw_field(ax, s)
             continue
+        if s.kind == "volume":
+            _draw_voxels(ax, s)
+            continue
         if s.kind == "slab":
             (a, b), (c, d) = s.lines[0]
             block = Rectangle((a, b), c - a, d - b, facecolor="none", edgecolor=FAINT, hatch="////", linewidth=0.8)
@@ -302,6 +314,23 @@ def _draw(ax: Axes, shapes: list[_Shape], thickest: float) -> None:
         for (a, b), (c, d) in s.lines:
             style = s.style(thickest, (beside if s.beside else above)[id(s)])
             ax.plot([a, c], [b, d], solid_capstyle="butt", dash_capstyle="butt", **style)
+
+
+_THIN, _DENSE = 1e-4, 0.3  # 1 / X0 in 1/mm that are drawn as nothing, and as dark as can be: light plastic, tungsten
+
+
+def _draw_voxels(ax: Axes, volume: _Shape) -> None:
+    """The densest voxel on each line of sight, on a logarithmic scale of 1 / X0."""
+    (a, b), (c, d) = volume.lines[0]
+    dark = np.log(np.maximum(np.array(volume.image), _THIN) / _THIN) / math.log(_DENSE / _THIN)
+    shade = np.empty((*dark.shape, 4))
+    shade[...] = to_rgba(FAINT)
+    shade[..., 3] = np.clip(dark, 0, 1)
+    pixels = shade.transpose(1, 0, 2)  # rows along the beam, as a portal is drawn
+    if not volume.upright:
+        pixels = shade
+    ax.imshow(pixels, extent=(a, c, b, d), origin="lower", aspect="auto", interpolation="nearest", zorder=0.5)
+    ax.add_patch(Rectangle((a, b), c - a, d - b, facecolor="none", edgecolor=FAINT, linewidth=0.8))
 
 
 def _draw_field(ax: Axes, magnet: _Shape) -> None:

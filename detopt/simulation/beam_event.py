@@ -46,6 +46,7 @@ class Decided(NamedTuple):
     within: Int[Array, "s 2"]  # the ends of a stop, along its two sides
     fires: Int[Array, " n"]  # a sensor that is crossed gives a hit
     passes: Int[Array, " 2"]  # the cuts of the trigger
+    voxel: Int[Array, " s"]  # that a slice of a volume is; here -1 says as it comes
 
 
 class Sensors(eqx.Module):
@@ -99,6 +100,7 @@ def undecided(line: Line) -> Decided:
         jnp.zeros((len(line.stops.names), 2), jnp.int32),
         jnp.zeros(len(line.sensors.at), jnp.int32),
         jnp.zeros(2, jnp.int32),
+        jnp.full(len(line.stops.names), -1, jnp.int32),
     )
 
 
@@ -140,7 +142,8 @@ def fly_event(
 ) -> tuple[Leg, Array]:
     """One muon past all stops, and its charge."""
     muon, charge, _ = begin(source, start, draws.numbers)
-    leg = fly(line.stops, muon, charge, draws.dice, physics, decided=None if decided is None else decided.within)
+    within, voxel = (None, None) if decided is None else (decided.within, decided.voxel)
+    leg = fly(line.stops, muon, charge, draws.dice, physics, decided=within, held=voxel)
     return leg, charge
 
 

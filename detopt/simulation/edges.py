@@ -30,7 +30,7 @@ from detopt.simulation.source import Source
 __all__ = ["Edge", "Edges", "OnEdge", "distance", "edges_of", "foreseen", "onto_edge"]
 
 _MISSED = 0.01  # of half the span: what is further from the edge before the last step has not landed
-_BLUR = 0.2  # of the span of a body
+_BLUR = 0.2  # of the span of a body; of a voxel half
 _STEPS = 3
 _FAR = 6.0  # in units of a normal number's width
 
@@ -95,6 +95,15 @@ def _inside(line: Line, leg: Leg, edge: Edge) -> Float[Array, ""]:
     return line.stops.half[edge.stop, edge.axis] - edge.side * leg.local[edge.stop, edge.axis]
 
 
+def _straight_on(line: Line, leg: Leg, edge: Edge) -> Float[Array, " s"]:
+    """How far inside an edge a muon would be that flies straight on from behind each stop."""
+    middle, axes, ahead = line.stops.middle[edge.stop], line.stops.axes[edge.stop], leg.after.direction
+    facing = jnp.sum(ahead * axes[2][None], axis=-1)
+    path = jnp.sum((middle[None] - leg.after.position) * axes[2][None], axis=-1)
+    there = leg.after.position + (path / jnp.where(facing == 0, 1.0, facing))[:, None] * ahead - middle[None]
+    return line.stops.half[edge.stop, edge.axis] - edge.side * jnp.sum(there * axes[edge.axis][None], axis=-1)
+
+
 def onto_edge(
     line: Line, source: Source, start: Start, physics: Physics, edge: Edge, draws: BeamDraws, key: jax.Array
 ) -> OnEdge:
@@ -128,21 +137,23 @@ def _past_bodies(
     place = jnp.argsort(stops.order)
     bodies = jnp.array(stops.bulk) & (stops.half < jnp.inf).any(-1) & (place < place[edge.stop])
 
-    def held(crossed: Array) -> Decided:
-        """The slices in front of the edge that are crossed, and no others."""
-        within = jnp.where(bodies, jnp.where(crossed, 1, -1), 0).astype(jnp.int32)
-        return undecided(line)._replace(within=jnp.stack([within, within], axis=-1))
+    def held(crossed: Array, voxel: Array | None = None) -> Decided:
+        """The slices in front of the edge that are crossed, and no others; of volumes, as which voxels."""
+        within, nothing = jnp.where(bodies, jnp.where(crossed, 1, -1), 0).astype(jnp.int32), undecided(line)
+        voxel = nothing.voxel if voxel is None else jnp.where(bodies, voxel, -1)
+        return nothing._replace(within=jnp.stack([within, within], axis=-1), voxel=voxel)
 
-    def here(s: Array, decided: Decided) -> tuple[Array, Array]:
+    def here(s: Array, decided: Decided) -> tuple[Array, tuple[Array, Array | None]]:
         leg = flown(along(s), decided)
-        return _inside(line, leg, edge), (jnp.abs(leg.local) <= stops.half).all(-1)
+        return _inside(line, leg, edge), ((jnp.abs(leg.local) <= stops.half).all(-1), leg.voxel)
 
-    def rate(s: Array, decided: Decided) -> tuple[Array, Array, Array]:
-        value, slope, crossed = jax.jvp(lambda s: here(s, decided), (s,), (jnp.ones_like(s),), has_aux=True)
-        return value, jnp.where(slope == 0, 1.0, slope), crossed
+    def rate(s: Array, decided: Decided) -> tuple[Array, Array, tuple[Array, Array | None]]:
+        value, slope, passed = jax.jvp(lambda s: here(s, decided), (s,), (jnp.ones_like(s),), has_aux=True)
+        return value, jnp.where(slope == 0, 1.0, slope), passed
 
-    # Without any of the bodies, and with all of them: between these two it is looked for.
-    every, none = held(jnp.ones_like(bodies)), held(jnp.zeros_like(bodies))
+    # Without any of the bodies, and with all of them at their densest: between these two it is looked for.
+    densest = None if stops.voxels is None else stops.voxels.densest
+    every, none = held(jnp.ones_like(bodies), densest), held(jnp.zeros_like(bodies))
 
     def closer(_: Any, at: tuple[Array, ...]) -> tuple[Array, ...]:
         s = at[0]
@@ -150,21 +161,28 @@ def _past_bodies(
         return s - value / slope, s, slope
 
     clear, last, slope = jax.lax.fori_loop(0, steps, closer, (begin, begin, jnp.ones_like(begin)))
-    full = last - here(last, every)[0] / slope
-    some, smallest = bodies.any(), jnp.min(jnp.where(bodies[:, None], 2 * stops.half, jnp.inf))
-    width = jnp.where(some, _BLUR * smallest, 1.0) / jnp.abs(slope)
-    low = jnp.clip(jnp.minimum(clear, full), first, final) - width / 2
-    high = jnp.clip(jnp.maximum(clear, full), first, final) + width / 2
+    leg = flown(along(last), every)
+    full = last - _inside(line, leg, edge) / slope
+    # As well where it would be if it left the bodies after any of the slices, or entered them there.
+    left = jnp.where(bodies, last - _straight_on(line, leg, edge) / slope, full)
+    places = jnp.concatenate([jnp.stack([clear, full]), left, clear + full - left])
+    grain = _BLUR * 2 * stops.half
+    if stops.voxels is not None:
+        grain = jnp.where(stops.voxels.first[:, None] < 0, grain, stops.half / stops.voxels.number)
+    some = bodies.any()
+    width = jnp.where(some, jnp.min(jnp.where(bodies[:, None], grain, jnp.inf)), 1.0) / jnp.abs(slope)
+    low, high = (jnp.clip(end(places), first, final) for end in (jnp.min, jnp.max))
+    low, high = low - width / 2, high + width / 2
     looked = low + jax.random.uniform(key, (), low.dtype) * (high - low)
 
-    value, slope, crossed = rate(looked, undecided(line))
+    value, slope, passed = rate(looked, undecided(line))
     at = looked - value / slope
-    value, slope, _ = rate(at, held(crossed))
+    value, slope, _ = rate(at, held(*passed))
     at = at - value / slope
     landed = (jnp.abs(value) < missed) & ((jnp.abs(at - looked) < width / 2) | ~some) & jnp.isfinite(at)
     at = jnp.where(landed, at, begin)
     weight = jnp.where(landed, density(at) / jnp.abs(slope) * (high - low) / width, 0.0)
-    return OnEdge(along(at), weight, held(crossed))
+    return OnEdge(along(at), weight, held(*passed))
 
 
 def _by_number(draws: BeamDraws, along_x: Carrier, along_y: Carrier, first: Bool[Array, ""]) -> Way:

@@ -48,6 +48,7 @@ class Leg(NamedTuple):
     local: Float[Array, "*batch s 2"]  # where, along the plane's two sides, from its middle, in mm
     before: Muon
     after: Muon
+    voxel: Int[Array, "*batch s"] | None  # that a slice of a volume was taken to be; -1 at other stops
 
 
 class _Stop(NamedTuple):
@@ -60,6 +61,8 @@ class _Stop(NamedTuple):
     matter: Float[Array, ""]
     body: Float[Array, ""]
     medium: Medium
+    first: Int[Array, ""] | None  # voxels, see `Voxels`
+    number: Int[Array, " 2"] | None
 
 
 class _State(NamedTuple):
@@ -253,6 +256,26 @@ def _matter(
     return _State(position, direction, momentum, alive), spent
 
 
+def _voxel(
+    stops: Stops, stop: _Stop, muon: _State, u: Array, v: Array, held: Array | None
+) -> tuple[_Stop, Array | None]:
+    """The stop with the medium of the voxel that the middle of the muon's way through it is in, and which that is."""
+    voxels = stops.voxels
+    if voxels is None or stop.first is None or stop.number is None:
+        return stop, None
+    x, y, z = muon.direction
+    ahead = stop.depth / 2 / jnp.maximum(jnp.abs(z), _GRAZING)
+    share = (jnp.stack([u + ahead * x, v + ahead * y]) / stop.half + 1) / 2
+    cell = jnp.clip(jnp.floor(jax.lax.stop_gradient(share) * stop.number).astype(jnp.int32), 0, stop.number - 1)
+    index = jnp.where(stop.first < 0, -1, stop.first + cell[0] * stop.number[1] + cell[1])
+    if held is not None:
+        index = jnp.where(held < 0, index, held)
+    own = voxels.material[index]
+    medium = jax.tree.map(lambda all, one: jnp.where(index < 0, one, all[own]), voxels.medium, stop.medium)
+    body = jnp.where(index < 0, stop.body, voxels.body[index])
+    return stop._replace(medium=medium, body=body), index
+
+
 def fly(
     stops: Stops,
     muon: Muon,
@@ -261,6 +284,7 @@ def fly(
     physics: Physics,
     since: Float[Array, ""] | None = None,
     decided: Int[Array, "s 2"] | None = None,
+    held: Int[Array, " s"] | None = None,
 ) -> Leg:
     """Follow one muon through all stops.
 
@@ -273,20 +297,22 @@ def fly(
         since: stops are met from this z on; from the start on where it is not given.
         decided: +1 or -1 where the muon is taken to be within, or beyond, the ends of a stop along one of its sides,
             wherever it is; 0 where it is as it is.
+        held: the voxel that a slice of a volume is taken to be; -1 where it is as it is.
 
     Returns:
         What happened at each stop, in the order of `stops`.
     """
-    rows = _Stop(stops.middle, stops.axes, stops.half, stops.depth, stops.matter, stops.body, stops.medium)
-    in_order = jax.tree.map(lambda column: column[stops.order], (rows, dice, decided))
+    own = (None, None) if stops.voxels is None else (stops.voxels.first, stops.voxels.number)
+    rows = _Stop(stops.middle, stops.axes, stops.half, stops.depth, stops.matter, stops.body, stops.medium, *own)
+    in_order = jax.tree.map(lambda column: column[stops.order], (rows, dice, decided, held))
     origin, start = stops.forward * (muon.position[2] if since is None else since), muon.momentum
     zero = jnp.zeros_like(muon.momentum)
 
     def onwards(
-        carry: tuple[_State, _Spent], each: tuple[_Stop, Dice | None, Array | None]
+        carry: tuple[_State, _Spent], each: tuple[_Stop, Dice | None, Array | None, Array | None]
     ) -> tuple[tuple[_State, _Spent], Leg]:
         muon, spent = carry
-        stop, dice, decided = each
+        stop, dice, decided, held = each
         ahead = stops.forward * stop.middle[2] >= origin
         came, muon = muon, _choose(ahead, _meet(stops, muon, charge, stop), muon)
         across = _sum((1.0, muon.position), (-1.0, _vector(stop.middle)))
@@ -295,13 +321,14 @@ def fly(
         if decided is not None:
             within = jnp.where(decided == 0, within, decided > 0)
         crossed = ahead & muon.alive & within.all()
+        stop, voxel = _voxel(stops, stop, muon, u, v, held)
         after, spent_after = _matter(stops, stop, muon, charge, crossed, spent, start, dice, physics)
         spent = _choose(crossed, spent_after, spent)
         # A plane that is missed leaves the muon where it was; one without end that it does not reach, it turned back from.
         lost = ahead & ~muon.alive & (stop.half[0] == jnp.inf)
         onwards = _choose(crossed, after, came._replace(alive=came.alive & ~lost))
         return (onwards, spent), Leg(
-            crossed, jnp.stack([u, v]), _stacked(muon), _stacked(_choose(crossed, after, muon))
+            crossed, jnp.stack([u, v]), _stacked(muon), _stacked(_choose(crossed, after, muon)), voxel
         )
 
     first = _State(_vector(muon.position), _vector(muon.direction), muon.momentum, muon.alive)

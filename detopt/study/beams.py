@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from detopt.detector.arms import arms_of
 from detopt.detector.detector import Detector
-from detopt.detector.elements import Slab
+from detopt.detector.elements import BODIES
 from detopt.scoring.terms import BEAM, Coverage
 from detopt.simulation.source import Beam, Cosmic, Decay, Gun, Resonance, check_frame, word_of
 from detopt.study.corners import extreme
@@ -131,7 +131,7 @@ def _check_terms(study: "Study", fault: Fault) -> None:
 def _check_places(study: "Study", fault: Fault) -> None:
     """Planes stay on their side of every body and magnet, for all designs within the bounds."""
     detector = study.detector
-    solid = [(e.name, e.z) for e in detector.elements if isinstance(e, Slab)]
+    solid = [(e.name, e.z) for e in detector.elements if isinstance(e, BODIES)]
     solid += [(m.name, m.z) for m in detector.magnets()]
     for i, surface in enumerate(detector.surfaces()):
 

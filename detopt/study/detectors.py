@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from detopt.detector.detector import FIELDS, Detector
-from detopt.detector.elements import ELEMENTS, BarrelStack, Slab
+from detopt.detector.elements import BODIES, ELEMENTS, BarrelStack, Volume
 from detopt.detector.magnets import Dipole
 from detopt.detector.trigger import Trigger
 from detopt.materials import Material
 from detopt.parameters import Variable, declaration, quantities
 from detopt.study.document import Document, Place
+from detopt.study.filling import read_scene
 from detopt.study.plugins import is_from_outside, made, part_faults
 from detopt.study.schema import Free, read, read_choice, read_file
 from detopt.study.user_materials import read_materials
@@ -139,6 +140,10 @@ def _read_elements(
         if chosen is None:
             continue
         _check_element(chosen[0], entry, frame, document, at)
+        if chosen[0] is Volume and chosen[1] is not None:
+            chosen[1]["scene"] = read_scene(entry.get("scene"), chosen[1], document, (*at, "scene"), materials)
+            if chosen[1]["scene"] is None:
+                continue
         element = _build(chosen, name, frees, document, at)
         if element is not None:
             _check_geometry(element, document, at)
@@ -215,19 +220,21 @@ def _check_geometry(element: Any, document: Document, place: Place) -> None:
 
 
 def _check_bodies(elements: list[Any], document: Document, place: Place) -> None:
-    """Nothing may stand inside a slab: where would its matter be?"""
-    for i, slab in enumerate(elements):
-        if not isinstance(slab, Slab):
+    """Nothing may stand inside a slab or volume: where would its matter be?"""
+    for i, body in enumerate(elements):
+        if not isinstance(body, BODIES):
             continue
-        low, high = slab.z[0] + _TOUCH, slab.z[1] - _TOUCH
+        low, high = body.z[0] + _TOUCH, body.z[1] - _TOUCH
         for other in elements[:i] + elements[i + 1 :]:
-            if isinstance(other, Slab):
+            if isinstance(other, BODIES):
                 inside = other.z[0] < high and other.z[1] > low
             else:
                 inside = any(low < s.position < high for s in other.surfaces())
             if inside:
+                where = "size" if isinstance(body, Volume) else "z"
                 document.fault(
-                    (*place, i, "z"), f"{other.name} stands inside {slab.name}: slabs may touch, not overlap"
+                    (*place, i, where),
+                    f"{other.name} stands inside {body.name}: slabs and volumes may touch, not overlap",
                 )
                 return
 

@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from detopt.backend import jnp
+from detopt.detector.bodies import BODIES
 from detopt.detector.cost import Prices
 from detopt.detector.detector import Detector
 from detopt.detector.magnets import Magnet
-from detopt.detector.planar import Slab
 from detopt.detector.sensor import Surface
 from detopt.detector.surfaces import as_arrays
 from detopt.parameters import Space, Variable, get, put_all, quantities
@@ -44,7 +44,7 @@ def answers(part: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if hasattr(part, "B"):  # a field, or a magnet
         found["B"] = part.B
-    if isinstance(part, (Slab, Magnet)):
+    if isinstance(part, (*BODIES, Magnet)):
         found |= {f"{end} end": z for end, z in zip(("lower", "upper"), part.z, strict=True)}
         found |= {f"span {i}": s for i, s in enumerate(getattr(part, "span", None) or ())}
     for surface in part.surfaces() if hasattr(part, "surfaces") else ():
@@ -68,7 +68,7 @@ def numbers_of(part: Any) -> list[str]:
     needs = {second: getattr(part, first) for first, second in getattr(part, "together", ())}
     for field, declared in quantities(type(part)).items():
         value, needed = getattr(part, field), needs.get(field, ())
-        if value is None or declared.range or needed is None:
+        if value is None or declared.range or declared.vector or needed is None:
             continue
         if not isinstance(value, tuple):
             names.append(field)

@@ -105,6 +105,10 @@ def _quantity(
         return low, high
     if declared.range:
         return (read_number(value, unit, declared),) * 2
+    if declared.vector:
+        if not isinstance(value, list) or len(value) != 3:
+            raise _refuse("expected [x, y, z]")
+        return tuple(read_number(v, unit, declared, i) for i, v in enumerate(value))
     if declared.axes:
         return _pair(value, unit, declared, axes, aliases)
     if isinstance(value, dict):
@@ -169,6 +173,16 @@ def _one_of(value: Any, options: tuple[str, ...]) -> str:
     return value
 
 
+def _counts(value: Any) -> tuple[int, int, int]:
+    if not isinstance(value, list) or len(value) != 3:
+        raise _refuse("expected three whole numbers, along x, y and z")
+    first, second, third = (_integer(v, Whole(1, _VOXELS)) for v in value)
+    return first, second, third
+
+
+_VOXELS = 500  # along an axis
+
+
 def _names(value: Any) -> tuple[str, ...]:
     if isinstance(value, list) and all(isinstance(v, str) for v in value):
         return tuple(value)
@@ -196,7 +210,14 @@ def read_density(value: Any) -> float:
 _DENSITIES = (1e-6, 30.0)  # g/cm3
 
 
-_PLAIN = {Any: lambda value: value, str: _text, int: _integer, bool: _boolean, tuple[str, ...]: _names}
+_PLAIN = {
+    Any: lambda value: value,
+    str: _text,
+    int: _integer,
+    bool: _boolean,
+    tuple[str, ...]: _names,
+    tuple[int, int, int]: _counts,
+}
 
 
 # -- models ------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 from detopt.detector.detector import Detector
-from detopt.detector.elements import Magnet, Slab
+from detopt.detector.elements import BODIES, Magnet
 from detopt.simulation.source import Cosmic
 from detopt.simulation.start import Aim, Start
 from detopt.study.corners import extreme
@@ -25,7 +25,7 @@ def start_of(detector: Detector) -> float:
         width, height = s.span or (0.0, 0.0)
         reach = abs(math.sin(s.tilt[0])) * height / 2 + abs(math.sin(s.tilt[1])) * width / 2
         ends.append(forward * s.position - reach)
-    bodies = [e for e in detector.elements if isinstance(e, (Slab, Magnet))]
+    bodies = [e for e in detector.elements if isinstance(e, (*BODIES, Magnet))]
     ends += [forward * z for e in (*bodies, *detector.magnets()) for z in e.z]
     return forward * (min(ends) - _MARGIN)
 
@@ -37,13 +37,14 @@ def aim_of(detector: Detector, source: Cosmic) -> Aim:
         ValueError: there is none; the message says what to do.
     """
     planes = {s.name: s for s in detector.surfaces() if s.span is not None}
-    slabs = {e.name: e for e in detector.elements if isinstance(e, Slab) and e.span is not None}
+    bodies = {e.name: e for e in detector.elements if isinstance(e, BODIES) and e.span is not None}
     if source.aim:
-        if source.aim in slabs:
-            return Aim(max(slabs[source.aim].z), (0.0, 0.0), slabs[source.aim].span)
+        if source.aim in bodies:
+            body = bodies[source.aim]
+            return Aim(max(body.z), body.centre, body.span)
         if source.aim not in planes:
             raise ValueError(
-                f"aim: {detector.name} has no {source.aim!r} with a span; it has {', '.join({**planes, **slabs})}"
+                f"aim: {detector.name} has no {source.aim!r} with a span; it has {', '.join({**planes, **bodies})}"
             )
         chosen = planes[source.aim]
     else:

@@ -1,6 +1,7 @@
 """Muons put onto the edge of a plane below a block that scatters them: as many as fly there by themselves."""
 
 import numpy as np
+import pytest
 
 import detopt
 from detopt.backend import jax, jnp
@@ -27,17 +28,25 @@ frame: portal
 elements:
   - {name: top, type: panel, z: 1 m, span: 2 m, resolution: 1 mm}
   - {name: upper, type: panel, z: 0.5 m, span: 2 m, resolution: 1 mm}
-  - {name: block, type: slab, z: [-10 cm, 10 cm], span: 50 cm, material: lead}
+  - BLOCK
   - {name: lower, type: panel, z: -0.5 m, span: 2 m, resolution: 1 mm}
   - {name: plane, type: panel, z: -1 m, span: 1.2 m, resolution: 1 mm}
 """
+BLOCKS = {
+    "slab": "{name: block, type: slab, z: [-10 cm, 10 cm], span: 50 cm, material: lead}",
+    "volume": (
+        "{name: block, type: volume, corner: [-35 cm, -35 cm, -10 cm], size: [70 cm, 70 cm, 20 cm], voxels: [7, 7, 2], "
+        "scene: {type: shapes, shapes: [{type: box, material: lead, centre: [0 m, 0 m, 0 m], size: [50 cm, 50 cm, 20 cm]}]}}"
+    ),
+}
 NUMBER, BAND = 2**17, 20.0  # muons; how far from the edge they are counted, in mm
 
 
-def test_density_on_an_edge(tmp_path):
-    """Muons that pass the sides of the block have several ways onto the edge, or none: with one way each, 16 % are missing."""
+@pytest.mark.parametrize("block", BLOCKS)
+def test_density_on_an_edge(tmp_path, block):
+    """Muons that pass the sides of the block have several ways onto it, or none; with one way each 16 % are missing."""
     (tmp_path / "study.yaml").write_text(STUDY)
-    (tmp_path / "below.yaml").write_text(DETECTOR)
+    (tmp_path / "below.yaml").write_text(DETECTOR.replace("BLOCK", BLOCKS[block]))
     study = detopt.load(tmp_path / "study.yaml")
     sampler, space = make_sampler(study, 8192), array_space(study)
     line = line_up(sampler._cast(space.detector))
@@ -51,6 +60,6 @@ def test_density_on_an_edge(tmp_path):
     keys = jax.random.split(jax.random.key(2), NUMBER)
     put = np.asarray(jax.jit(jax.vmap(lambda d, k: onto_edge(line, *rest, edge, d, k).weight))(draws, keys), float)
     difference, error = put.mean() - flown.mean(), np.hypot(put.std(), flown.std()) / NUMBER**0.5
-    print(f"put there {put.mean():.4g}, flown there {flown.mean():.4g} a mm, {error:.2g}")
+    print(f"{block}: put there {put.mean():.4g}, flown there {flown.mean():.4g} a mm, {error:.2g}")
     assert abs(difference) < 3 * error
     assert error < 0.03 * flown.mean()
