@@ -35,7 +35,7 @@ from detopt.simulation.beam_event import (
     see,
     undecided,
 )
-from detopt.simulation.draws import Start
+from detopt.simulation.draws import DENSITIES, Start
 from detopt.simulation.edges import Edge, distance, edges_of, foreseen, onto_edge
 from detopt.simulation.flight import Leg, Muon
 from detopt.simulation.landing import land_anywhere, spread, tried
@@ -226,7 +226,8 @@ class BeamEvaluator(ChunkedEvaluator):
             found.append(self._edge_flips(moving, fixed, stream(key, "edges")))
         if len(self.efficiencies):
             found.append(self._hit_flips(moving, fixed, stream(key, "hits")))
-        found += [self._cut_flips(moving, fixed, i, stream(key, cut)) for i, cut in enumerate(self.cuts)]
+        ways = {"momentum": self._momentum_flips, "angle": self._angle_flips}
+        found += [ways[cut](moving, fixed, i, stream(key, cut)) for i, cut in enumerate(self.cuts)]
         return tuple(found)
 
     def _edge_flips(self, moving: Line, fixed: Line, key: jax.Array) -> Flip:
@@ -298,8 +299,8 @@ class BeamEvaluator(ChunkedEvaluator):
         handle = moving.sensors.efficiency[sensor]
         return Flip(on, off, jnp.full(count, number / count, handle.dtype), handle)
 
-    def _cut_flips(self, moving: Line, fixed: Line, cut: int, key: jax.Array) -> Flip:
-        """Muons that just pass a cut of the trigger: their momentum carries them there.
+    def _momentum_flips(self, moving: Line, fixed: Line, cut: int, key: jax.Array) -> Flip:
+        """Muons that just pass a cut on the momentum: their own carries them there.
 
         It cuts on tracks, so that muons are tried which have them in all arms.
         """
@@ -316,7 +317,7 @@ class BeamEvaluator(ChunkedEvaluator):
         carrier = carriers_of(self.source, self.start.frame)["momentum"]
 
         def margin(line: Line, draws: BeamDraws) -> Array:
-            return _margin(self.cuts[cut], line.trigger, self.muon(line, draws, undecided(line)).tracks)
+            return self._passed_by(cut, line, draws)
 
         def one(draws: BeamDraws, key: jax.Array) -> tuple[Array, Array, Array, Array]:
             def along(s: Array) -> BeamDraws:
@@ -325,17 +326,81 @@ class BeamEvaluator(ChunkedEvaluator):
             landing = jax.lax.stop_gradient(
                 land_anywhere(lambda d: margin(fixed, d), along, carrier.ends, carrier.density, key, dtype)
             )
-            nothing = undecided(fixed)
-
-            def taken(sign: Any) -> Array:
-                decided = nothing._replace(passes=nothing.passes.at[cut].set(sign))
-                return self._statistics(fixed, landing.draws, decided)
-
-            on, off = jax.vmap(taken)(_BOTH)
+            on, off = self._with_and_without(cut, fixed, landing.draws)
             return on, off, landing.weight, margin(moving, landing.draws)
 
         on, off, weight, handle = jax.vmap(one)(draws, jax.random.split(stream(key, "roots"), count))
         return Flip(on, off, weight / chance / count, jnp.where(weight > 0, handle, 0.0))
+
+    def _angle_flips(self, moving: Line, fixed: Line, cut: int, key: jax.Array) -> Flip:
+        """Muons that just pass a cut on the angle by which they are scattered: the errors of their hits carry them there.
+
+        These move nothing else. The kink k, two numbers, is linear in the errors. Along a unit vector w of all errors it is
+        k + t d, and meets the cut, |k| = c, at two t or none; the density of ln |k| there is that of a normal number over
+        |k.d| / c^2. Two such w are tried, of the largest change of either number of k, and each point of the circle is
+        counted in shares (k.d)^2 by both, so that no weight grows without bound where k moves along the circle.
+        """
+        count, dtype = self.flipped, moving.stops.middle.dtype
+        drawn = self._draws(key, math.ceil(self.chunk / CANDIDATES), dtype)
+        nothing, limit = undecided(fixed), fixed.trigger.angle
+
+        def places(draws: BeamDraws) -> tuple[Array, Array]:
+            """Errors of the hits at four places, and the density of the margin there times the weight of the muon."""
+            flown = self._flown(fixed, draws, nothing)
+
+            def kink(errors: Array) -> Array:
+                tracks = self._reconstructed(fixed, flown, draws._replace(errors=errors), nothing).tracks
+                both = tracks[0].found & tracks[-1].found
+                return jnp.where(both, tracks[-1].parameters[2:4] - tracks[0].parameters[2:4], 0.0)
+
+            change = jax.jacrev(kink)(jnp.zeros_like(draws.errors))  # (2, n, 2)
+            length = jnp.sqrt(jnp.sum(change**2, axis=(1, 2)))
+            some = length > 0
+            way = change / jnp.where(some, length, 1.0)[:, None, None]
+            along = jnp.einsum("bij,aij->ab", change, way)  # d, for each way
+            k, here = kink(draws.errors), jnp.sum(way * draws.errors[None], axis=(1, 2))
+            square, middle = jnp.sum(along**2, axis=1), jnp.sum(along * k[None], axis=1)
+            left = middle**2 - square * (jnp.sum(k**2) - limit**2)
+            met = some & (left > 0)
+            root = jnp.sqrt(jnp.where(met, left, 1.0))
+            t = jnp.stack([root - middle, -root - middle]) / jnp.where(some, square, 1.0)[None]  # (2, a)
+            there = k[None, None] + t[..., None] * along[None]
+            turned = jnp.einsum("rab,cb->rac", there, along)  # k.d of both ways, where one has brought it
+            own = jnp.diagonal(turned, axis1=1, axis2=2)
+            share = jnp.abs(own) / jnp.maximum(jnp.sum(turned**2, axis=-1), 1e-30)
+            density = jnp.where(met[None], DENSITIES["normal"](here[None] + t) * share * limit**2, 0.0)
+            errors = draws.errors[None, None] + t[..., None, None] * way[None]
+            return errors.reshape(4, *draws.errors.shape), density.reshape(4) * flown[3]
+
+        worth = jax.vmap(lambda d: places(d)[1])(drawn)
+        event, place, chance = tried(jnp.maximum(worth, 1e-30), None, stream(key, "which"), count)
+        draws = jax.tree.map(lambda x: x[event], drawn)
+
+        def one(draws: BeamDraws, place: Array) -> tuple[Array, Array, Array, Array]:
+            errors, density = (x[place] for x in places(draws))
+            landed = jax.lax.stop_gradient(draws._replace(errors=errors))
+            weight = begin(self.source, self.start, draws.numbers)[2]
+            on, off = self._with_and_without(cut, fixed, landed)
+            handle = self._passed_by(cut, moving, landed)
+            return on, off, density / jnp.where(weight > 0, weight, 1.0), handle
+
+        on, off, weight, handle = jax.vmap(one)(draws, place)
+        weight = jax.lax.stop_gradient(weight)
+        return Flip(on, off, weight / chance / count, jnp.where(weight > 0, handle, 0.0))
+
+    def _passed_by(self, cut: int, line: Line, draws: BeamDraws) -> Float[Array, ""]:
+        """How far a muon passes a cut."""
+        return _margin(self.cuts[cut], line.trigger, self.muon(line, draws, undecided(line)).tracks)
+
+    def _with_and_without(self, cut: int, line: Line, draws: BeamDraws) -> tuple[Array, Array]:
+        """The statistics of a muon that passes a cut, and of one that does not."""
+        nothing = undecided(line)
+
+        def taken(sign: Any) -> Array:
+            return self._statistics(line, draws, nothing._replace(passes=nothing.passes.at[cut].set(sign)))
+
+        on, off = jax.vmap(taken)(_BOTH)
+        return on, off
 
     # -- the score ---------------------------------------------------------------------------------------------------------
 
