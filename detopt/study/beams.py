@@ -90,10 +90,10 @@ def _check_arms(study: "Study", fault: Fault) -> None:
         fault(("detector",), "trigger.momentum needs a magnet between planes that measure")
     if trigger.angle is not None and len(arms) < 2:
         fault(("detector",), "trigger.angle is between two tracks: it needs planes on both sides of a body")
-    if study.space.variables and not _has_spectrum(study.source):
+    if trigger.momentum is not None and study.space.variables and not _has_spectrum(study.source):
         fault(
             ("source", "momentum"),
-            "where a cut of the trigger lies is felt through muons of about that momentum: give momentum a range [from, to]",
+            "where a cut on the momentum lies is felt through muons of about that momentum: give momentum a range [from, to]",
         )
 
 

@@ -189,6 +189,7 @@ def verdicts(path: Path, budget: Budget) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("case", CASES)
 def test_agrees_with_differences(case, tmp_path):
     assert set(verdicts(study_of(tmp_path, case, 16384), Budget(keys=600, seconds=900))) == {"ok"}
