@@ -93,7 +93,7 @@ def _check_arms(study: "Study", fault: Fault) -> None:
     if trigger.momentum is not None and study.space.variables and not _has_spectrum(study.source):
         fault(
             ("source", "momentum"),
-            "where a cut on the momentum lies is felt through muons of about that momentum: give momentum a range [from, to]",
+            "a cut on the momentum is felt through muons of about that momentum: give momentum a range [from, to]",
         )
 
 
