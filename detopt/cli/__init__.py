@@ -12,6 +12,7 @@ import typer
 from detopt import __version__
 from detopt.cli.elements import element_rows
 from detopt.cli.gradients import gradients
+from detopt.cli.image import image
 from detopt.cli.materials import materials
 from detopt.cli.progress import progress_bar
 from detopt.cli.simulate import simulate
@@ -235,6 +236,7 @@ def resolution(
 
 app.command(epilog="Example: detopt gradients studies/its2_upgrade.yaml --out gradients.png")(gradients)
 app.command(epilog="Example: detopt materials silicon")(materials)
+app.command(epilog='Example: detopt image cargo_portal --exposure "600 s"')(image)
 app.command(epilog='Example: detopt simulate detectors/its2_like.yaml --momentum "1 GeV" --events 100000')(simulate)
 
 

@@ -45,7 +45,7 @@ class Leg(NamedTuple):
     """What happened at each stop."""
 
     crossed: Bool[Array, "*batch s"]  # within its edges, by a muon that was alive
-    local: Float[Array, "*batch s 2"]  # where, along the plane's two sides, from its middle, in mm
+    local: Float[Array, "*batch s 2"]  # where, along the plane's two sides, from its middle, in mm; halfway in a slice
     before: Muon
     after: Muon
     voxel: Int[Array, "*batch s"] | None  # that a slice of a volume was taken to be; -1 at other stops
@@ -256,16 +256,12 @@ def _matter(
     return _State(position, direction, momentum, alive), spent
 
 
-def _voxel(
-    stops: Stops, stop: _Stop, muon: _State, u: Array, v: Array, held: Array | None
-) -> tuple[_Stop, Array | None]:
-    """The stop with the medium of the voxel that the middle of the muon's way through it is in, and which that is."""
+def _voxel(stops: Stops, stop: _Stop, u: Array, v: Array, held: Array | None) -> tuple[_Stop, Array | None]:
+    """The stop with the medium of the voxel that the muon is in, and which that is."""
     voxels = stops.voxels
     if voxels is None or stop.first is None or stop.number is None:
         return stop, None
-    x, y, z = muon.direction
-    ahead = stop.depth / 2 / jnp.maximum(jnp.abs(z), _GRAZING)
-    share = (jnp.stack([u + ahead * x, v + ahead * y]) / stop.half + 1) / 2
+    share = (jnp.stack([u, v]) / stop.half + 1) / 2
     cell = jnp.clip(jnp.floor(jax.lax.stop_gradient(share) * stop.number).astype(jnp.int32), 0, stop.number - 1)
     index = jnp.where(stop.first < 0, -1, stop.first + cell[0] * stop.number[1] + cell[1])
     if held is not None:
@@ -316,12 +312,17 @@ def fly(
         ahead = stops.forward * stop.middle[2] >= origin
         came, muon = muon, _choose(ahead, _meet(stops, muon, charge, stop), muon)
         across = _sum((1.0, muon.position), (-1.0, _vector(stop.middle)))
+        if (
+            stops.thick
+        ):  # a slice is where the middle of the way through it is, so that none is counted twice or left out
+            ahead_of = stop.depth / 2 / jnp.maximum(jnp.abs(muon.direction[2]), _GRAZING)
+            across = _sum((1.0, across), (ahead_of, muon.direction))
         u, v = _dot(_vector(stop.axes[0]), across), _dot(_vector(stop.axes[1]), across)
         within = jnp.abs(jnp.stack([u, v])) <= stop.half
         if decided is not None:
             within = jnp.where(decided == 0, within, decided > 0)
         crossed = ahead & muon.alive & within.all()
-        stop, voxel = _voxel(stops, stop, muon, u, v, held)
+        stop, voxel = _voxel(stops, stop, u, v, held)
         after, spent_after = _matter(stops, stop, muon, charge, crossed, spent, start, dice, physics)
         spent = _choose(crossed, spent_after, spent)
         # A plane that is missed leaves the muon where it was; one without end that it does not reach, it turned back from.

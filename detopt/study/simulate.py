@@ -100,12 +100,16 @@ class Simulation:
 
     def chunks(self) -> Iterator[Tables]:
         """Simulate, a chunk at a time."""
+        for number, found in enumerate(self.flown()):
+            first = number * CHUNK
+            yield self._tables(found, first, min(CHUNK, self.events - first))
+
+    def flown(self) -> Iterator[dict[str, Any]]:
+        """The same as arrays of all that was flown: always whole chunks, for one compilation."""
         design, key = as_arrays(self.detector), jax.random.key(self.seed)
         fly = jax.jit(self._barrel if self.barrel else self._beam)
-        for number, first in enumerate(range(0, self.events, CHUNK)):
-            # Always a whole chunk is flown, for one compilation.
-            found = jax.tree.map(np.asarray, fly(design, jax.random.fold_in(key, number)))
-            yield self._tables(found, first, min(CHUNK, self.events - first))
+        for number in range(-(-self.events // CHUNK)):
+            yield jax.tree.map(np.asarray, fly(design, jax.random.fold_in(key, number)))
 
     def _noise(self, design: Detector) -> tuple[Patches, Array]:
         """Areas of the sensors, and the mean number of noise hits on each."""
