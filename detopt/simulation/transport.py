@@ -152,7 +152,7 @@ def _disk_radius(surface: Surface, path: Path, state: Deviation) -> tuple[Array,
     chord = chord0 + chord_more
     square = h**2 - kappa * h * chord**2 + chord_more * (chord + chord0)  # r^2 - r0^2
     met = ahead & (jnp.abs(old + more) < np.pi / 2) & (jnp.abs(old) < np.pi / 2)
-    met = met & (chord0 > 0) & (chord0**2 + square > h**2)
+    met = met & (chord0 > 0) & (chord0**2 + square > h**2) & (jnp.abs(path.kappa * chord0 / 2) < _most(chord0))
     radius0 = jnp.where(met, chord0, 1.0)
     # Not sqrt(r0^2 + square): the difference of the radii is what counts.
     root = jnp.sqrt(jnp.where(met, chord0**2 + square, 1.0))
@@ -170,9 +170,13 @@ def _reached(radius: Array, path: Path, state: Deviation) -> Array:
     sine = h / radius + kappa * (radius**2 - h**2) / (2 * radius)
     square = kappa**2 * (radius**2 - h**2) / (4 * (1 - kappa * h))
     far = (radius > jnp.abs(h)) & (kappa * h < 1)
-    # A track that grazes by less than rounding would turn by the arcsine of more than one.
-    most = 1 - 8 * float(jnp.finfo(radius.dtype).eps)
+    most = _most(radius)
     return far & (jnp.abs(sine) < most) & (square < most) & (jnp.abs(path.kappa * radius / 2) < most)
+
+
+def _most(x: Array) -> float:
+    """The largest sine: a track that grazes by less than rounding would turn by the arcsine of one, which has no slope."""
+    return 1 - 8 * float(jnp.finfo(x.dtype).eps)
 
 
 def _kicked(

@@ -252,3 +252,25 @@ def test_paths_that_end_or_graze():
     assert met["the disk's very edge"][5]
     assert met["nothing at all"] == [True] * 5 + [False] * 3
     assert met["turned round by its start"][5:] == [False] * 3
+
+
+def test_a_muon_that_reaches_a_disk_after_half_a_turn_has_a_derivative():
+    """There it is as far out as it gets, and the arcsine of that is steep without end; in single precision some hit it."""
+    small = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32) if x.dtype == float else x, LAYERS)
+    rolled = Dice(*(jnp.zeros((N, 5), jnp.float32),) * 2)
+    physics = Physics(tails=False, straggling=False)
+
+    def moved(kappa, cot, steeper):
+        start = Deviation(*(jnp.asarray(x, jnp.float32) for x in (0.0, 0.0, 0.0, 0.0, steeper)))
+        return transport(small, Path(kappa, cot), start, jnp.float32(2.0), rolled, physics).moved
+
+    # The reference within rounding of half a turn, the muon a little before it.
+    kappas = np.float32(1e-4) * (1 + 1e-7 * np.arange(16, dtype=np.float32))
+    cots = np.float32(1e-4 * DISKS[2] / math.pi) * (1 + 6e-8 * np.arange(-64, 64, dtype=np.float32))
+    grid = np.meshgrid(kappas, cots, np.float32([1e-6, 1e-5, 1e-4]))
+    kappa, cot, steeper = (jnp.asarray(x.ravel(), jnp.float32) for x in grid)
+
+    def slope(kappa, cot, steeper):
+        return jax.jvp(lambda k: moved(k, cot, steeper), (kappa,), (jnp.ones_like(kappa),))[1]
+
+    assert np.isfinite(jax.jit(jax.vmap(slope))(kappa, cot, steeper)).all()
