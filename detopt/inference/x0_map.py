@@ -72,14 +72,15 @@ def likelihood_map(
     beta2 = np.mean(scatters.momentum**2 / (scatters.momentum**2 + _MUON_MASS**2), axis=1)
     usual = _start(scatters, ways, total, oblique)
     density = np.full(number, usual)
-    choices = np.ones(1) if scatters.spectrum is None else scatters.spectrum
+    # A spectrum has slow muons for what scatters far.
+    robust, choices = (True, np.ones(1)) if scatters.spectrum is None else (False, scatters.spectrum)
     for step in range(steps):
         deep = np.bincount(ways.muon, ways.length * density[ways.voxel], muons)
         logarithm = (1 + 0.038 * np.log(np.maximum(deep / beta2, 1e-6))) ** 2
         parts = [np.bincount(ways.muon, ways.weight[:, k] * density[ways.voxel], muons) for k in range(3)]
         sums = [
             [
-                _derivative(logarithm * c * oblique[:, axis], parts, scatters.error[:, axis], data[:, axis])
+                _derivative(logarithm * c * oblique[:, axis], parts, scatters.error[:, axis], data[:, axis], robust)
                 for axis in (0, 1)
             ]
             for c in choices
@@ -111,6 +112,7 @@ def _derivative(
     parts: list[Float[np.ndarray, " N"]],
     error: Float[np.ndarray, "N 2 2"],
     data: Float[np.ndarray, "N 2"],
+    robust: bool,
 ) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, "N 3"], Float[np.ndarray, " N"]]:
     """By what each part of W asks for a larger, and for a smaller lambda; and the logarithm of the likelihood."""
     a, b, d = (factor * p + error[:, i, j] for p, (i, j) in zip(parts, _CELLS, strict=True))
@@ -119,10 +121,10 @@ def _derivative(
     inverse = (d / determinant, -b / determinant, a / determinant)
     pull = (inverse[0] * first + inverse[1] * second, inverse[1] * first + inverse[2] * second)
     chi2 = pull[0] * first + pull[1] * second
-    kept = factor * np.minimum(1.0, _CLIP / np.maximum(chi2, 1e-12)) / _KEPT
+    kept = factor * np.minimum(1.0, _CLIP / np.maximum(chi2, 1e-12)) / _KEPT if robust else factor
     seen = np.stack([kept * pull[0] ** 2, 2 * kept * pull[0] * pull[1], kept * pull[1] ** 2], axis=-1)
     due = np.stack([factor * inverse[0], 2 * factor * inverse[1], factor * inverse[2]], axis=-1)
-    return seen, due, -0.5 * (np.log(determinant) + np.minimum(chi2, 2 * _CLIP))
+    return seen, due, -0.5 * (np.log(determinant) + chi2)
 
 
 def poca_map(scatters: Scatters, box: Box) -> Float[np.ndarray, "x y z"]:

@@ -21,7 +21,7 @@ __all__ = ["Image", "aimed", "image_of", "muons_of"]
 Knowledge = Literal["known", "spectrum"]
 
 _SOLID = 1e-3  # 1 / X0 in 1/mm
-_CHOICES = 8  # momenta of equal shares of the muons
+_CHOICES = 16  # momenta of equal shares of the muons
 
 
 class Image:
@@ -92,8 +92,8 @@ def image_of(
 def _of_a_spectrum(scatters: Scatters) -> Scatters:
     """The same muons, each of which may have any of a few momenta."""
     p = scatters.momentum
-    strength = np.sort(np.mean((p**2 + MUON_MASS**2) / p**4, axis=1))  # 1 / (beta p)^2
-    choices = np.array([part.mean() for part in np.array_split(strength, _CHOICES)])
+    strength = np.mean((p**2 + MUON_MASS**2) / p**4, axis=1)  # 1 / (beta p)^2
+    choices = np.quantile(strength, (np.arange(_CHOICES) + 0.5) / _CHOICES)
     middle = float(np.median(np.mean(p, axis=1)))
     own = (middle**2 + MUON_MASS**2) / middle**4
     return scatters._replace(momentum=np.full_like(p, middle), spectrum=choices / own)
