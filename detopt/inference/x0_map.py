@@ -64,13 +64,12 @@ def likelihood_map(
     ways, number = _ways(scatters, box), int(np.prod(box.voxels))
     muons = len(scatters.turned)
     crossed = np.bincount(ways.voxel, minlength=number) > 0
-    total = np.bincount(ways.muon, ways.length, muons)
     square = np.sum(scatters.slope**2, axis=1)
     # A slope changes by more than the angle where the track is oblique.
     oblique = (1 + scatters.slope**2) * (1 + square)[:, None]
     data = np.stack([scatters.turned, scatters.aside], axis=-1)  # (N, 2 projections, 2)
     beta2 = np.mean(scatters.momentum**2 / (scatters.momentum**2 + _MUON_MASS**2), axis=1)
-    usual = _start(scatters, ways, total, oblique)
+    usual = _start(scatters, ways, oblique)
     density = np.full(number, usual)
     # A spectrum has slow muons for what scatters far.
     robust, choices = (True, np.ones(1)) if scatters.spectrum is None else (False, scatters.spectrum)
@@ -95,9 +94,8 @@ def likelihood_map(
             )
         )
         # As if each voxel had been measured before, twice, and found like the whole: a few muons make no lead of air.
-        up, down = up + _BEFORE * usual / density**2, down + _BEFORE / density
-        density = np.where(crossed, np.maximum(density * up / down, _THINNEST), np.nan)
-        density[~crossed] = _THINNEST
+        ratio = (up + _BEFORE * usual / density**2) / (down + _BEFORE / density)
+        density = np.where(crossed, np.maximum(density * ratio, _THINNEST), _THINNEST)
         if progress is not None:
             progress((step + 1) / steps)
     density[~crossed] = np.nan
@@ -186,9 +184,9 @@ def _ways(scatters: Scatters, box: Box) -> _Ways:
     return _Ways(merged // number, merged % number, lengths, np.stack(sums, axis=-1))
 
 
-def _start(scatters: Scatters, ways: _Ways, total: np.ndarray, oblique: np.ndarray) -> float:
+def _start(scatters: Scatters, ways: _Ways, oblique: Float[np.ndarray, "N 2"]) -> float:
     """One value for all voxels, from the median of all muons."""
-    strength = np.bincount(ways.muon, ways.weight[:, 0], len(total))
+    strength = np.bincount(ways.muon, ways.weight[:, 0], len(oblique))
     some = strength > 0
     ratio = (scatters.turned**2 / oblique).mean(1)[some] / strength[some]
     return float(max(np.median(ratio) / np.log(2), 1e-5))  # of a mean of two squares of normal numbers: ln 2

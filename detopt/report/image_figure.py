@@ -52,8 +52,10 @@ def draw_image(image: Any, title: str, path: Path | None = None) -> Drawing:
                 if column == 0:
                     ax.set_ylabel(f"{name}\ny [mm]", fontsize="small", loc="center")
             if row != 1:
-                length = tall if row == 2 else 2 * tall + _GAP
-                bar = figure.panel(width - _BAR + 0.12, bottom - (length - tall), 0.14, length)
+                low_end, length = (
+                    (bottom, tall - 0.12) if row == 2 else (bottom - tall - _GAP + 0.2, 2 * tall + _GAP - 0.2)
+                )
+                bar = figure.panel(width - _BAR + 0.12, low_end, 0.14, length)
                 figure.colorbar(drawn, cax=bar)
                 bar.set_title("X0 [mm]" if row == 0 else "factor", fontsize="x-small", loc="left")
                 bar.tick_params(labelsize="x-small")

@@ -17,7 +17,7 @@ from detopt.backend import jax, jnp
 from detopt.detector.arms import Arm
 from detopt.detector.cost import Prices
 from detopt.detector.detector import Detector
-from detopt.detector.planar import Panel, Slab
+from detopt.detector.elements import Panel, Slab
 from detopt.detector.surfaces import as_arrays
 from detopt.events import Rays
 from detopt.gradients.check import Budget, check
