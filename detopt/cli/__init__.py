@@ -1,7 +1,6 @@
 """The command line. Each command is a few lines around the Python interface; heavy imports wait until they are needed."""
 
 import json
-import re
 import sys
 import textwrap
 from pathlib import Path
@@ -14,6 +13,15 @@ from detopt.cli.elements import element_rows
 from detopt.cli.gradients import gradients
 from detopt.cli.image import image
 from detopt.cli.materials import materials
+from detopt.cli.options import (
+    FigureOption,
+    FileArgument,
+    JsonOption,
+    QuietOption,
+    checked_figure,
+    draw_to,
+    figure_name,
+)
 from detopt.cli.progress import progress_bar
 from detopt.cli.simulate import simulate
 from detopt.cli.tables import score_tables, table
@@ -30,11 +38,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-FileArgument = Annotated[
-    Path, typer.Argument(help="A YAML file, or the name of one in the library.", show_default=False)
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 MOST_SEED = 2**63 - 1
 SeedOption = Annotated[
     int | None,
@@ -162,25 +165,18 @@ def _print_study(study: Any, report: dict[str, Any]) -> None:
 @app.command(epilog="Example: detopt show detectors/its2_like.yaml --out its2.png")
 def show(
     detector: FileArgument,
-    out: Annotated[
-        Path | None, typer.Option(help="The figure's file: .png, .pdf or .svg.", show_default="<name>.png")
-    ] = None,
+    out: FigureOption = None,
 ) -> None:
     """Draw a detector and list its layers."""
     from detopt.study.files import load_kind
 
     loaded = load_kind(detector, "detector")
-    target = out or Path(re.sub(r"[^\w.+-]+", "_", loaded.name).lstrip(".") + ".png")
-    if target.suffix not in (".png", ".pdf", ".svg"):
-        _fail(f"--out: {target} must end in .png, .pdf or .svg", 2)
+    target = checked_figure(out or figure_name(loaded.name))
     columns, rows = element_rows(loaded)
     table(
         f"{loaded.name}: {loaded.source_reference.strip()}" if loaded.source_reference else loaded.name, columns, rows
     )
-    try:
-        loaded.draw(str(target))
-    except OSError as error:
-        _fail(f"cannot write {target}: {error.strerror}", 2)
+    draw_to(target, lambda: loaded.draw(str(target)))
     print(f"drawn in {target}")
 
 
@@ -236,7 +232,7 @@ def resolution(
 
 app.command(epilog="Example: detopt gradients studies/its2_upgrade.yaml --out gradients.png")(gradients)
 app.command(epilog="Example: detopt materials silicon")(materials)
-app.command(epilog='Example: detopt image cargo_portal --exposure "600 s"')(image)
+app.command(epilog='Example: detopt image cargo_portal --exposure "120 s"')(image)
 app.command(epilog='Example: detopt simulate detectors/its2_like.yaml --momentum "1 GeV" --events 100000')(simulate)
 
 

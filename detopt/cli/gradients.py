@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from detopt.cli.options import JsonOption, QuietOption, checked_figure, draw_to
+
 __all__ = ["gradients"]
 
 _COLOURS = {"ok": "green", "fail": "bold red", "undecided": "yellow"}
@@ -22,8 +24,8 @@ def gradients(
     out: Annotated[
         Path | None, typer.Option(help="Also draw a figure: .png, .pdf or .svg.", show_default=False)
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Compare the gradient of each free parameter with central differences on the same events.
 
@@ -32,9 +34,8 @@ def gradients(
     from detopt.study.files import load_kind
     from detopt.study.gradients import check_gradients
 
-    if out is not None and out.suffix not in (".png", ".pdf", ".svg"):
-        print(f"detopt: --out: {out} must end in .png, .pdf or .svg", file=sys.stderr)
-        raise typer.Exit(2)
+    if out is not None:
+        checked_figure(out)
     loaded = load_kind(study, "study")
 
     def tell(line: str) -> None:
@@ -45,11 +46,7 @@ def gradients(
     if out is not None:
         from detopt.report.gradient_figure import draw_gradients
 
-        try:
-            draw_gradients(found, loaded.name, out)
-        except OSError as error:
-            print(f"detopt: cannot write {out}: {error.strerror}", file=sys.stderr)
-            raise typer.Exit(2) from None
+        draw_to(out, lambda: draw_gradients(found, loaded.name, out))
     if as_json:
         print(json.dumps(found, indent=1, allow_nan=False, ensure_ascii=False))
     else:

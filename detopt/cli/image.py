@@ -8,6 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
+from detopt.cli.options import (
+    EnergyLossOption,
+    EventsOption,
+    ExposureOption,
+    JsonOption,
+    QuietOption,
+    RandomSeedOption,
+    StragglingOption,
+    TailsOption,
+    checked_figure,
+    draw_to,
+    figure_name,
+)
 from detopt.cli.progress import share_bar
 
 __all__ = ["image"]
@@ -19,46 +32,37 @@ def image(
     ],
     source: Annotated[str, typer.Option(help="A source's file, or gun | beam | cosmic.")] = "cosmic",
     momentum: Annotated[str | None, typer.Option(help='Instead of the source\'s: "1 GeV, 10 GeV" for a range.')] = None,
-    exposure: Annotated[str | None, typer.Option(help='Of cosmic muons, instead of the source\'s: "60 s".')] = None,
-    events: Annotated[
-        int | None, typer.Option(help="How many.", min=1, show_default="10000; of an exposure, as many as expected")
-    ] = None,
+    exposure: ExposureOption = None,
+    events: EventsOption = None,
     known: Annotated[
         bool, typer.Option("--momentum-known", help="Each muon's momentum is known, not only their spectrum.")
     ] = False,
     out: Annotated[
         Path | None, typer.Option(help="The figure's file: .png, .pdf or .svg.", show_default="<name>_image.png")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of all random numbers.", min=0)] = 0,
-    energy_loss: Annotated[bool, typer.Option(help="Ionisation in materials.")] = True,
-    straggling: Annotated[bool, typer.Option(help="Each muon loses its own energy; else all lose the median.")] = True,
-    tails: Annotated[bool, typer.Option(help="Single hard scatters; else Gaussian angles.")] = True,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    seed: RandomSeedOption = 0,
+    energy_loss: EnergyLossOption = True,
+    straggling: StragglingOption = True,
+    tails: TailsOption = True,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Look into the volume of a portal: simulate muons, and map X0 from how they scatter."""
     from detopt.simulation.physics import Physics
-    from detopt.study.faults import BadInput, Fault
     from detopt.study.files import load_kind
     from detopt.study.source_option import source_from
 
     loaded = load_kind(detector, "detector")
     drawn = source_from(source, loaded.frame, momentum, exposure)
+    path = checked_figure(out or figure_name(f"{loaded.name}_image"))
     from detopt.report.image_figure import draw_image
-    from detopt.study.image import aimed, image_of, muons_of
-
-    drawn = aimed(loaded, drawn)
+    from detopt.study.image import image_of
 
     physics = Physics(energy_loss=energy_loss, straggling=straggling, tails=tails)
     started = time.perf_counter()
-    try:
-        count = events or muons_of(loaded, drawn)
-        with share_bar(quiet or as_json, "looking") as progress:
-            found = image_of(loaded, drawn, count, seed, physics, "known" if known else "spectrum", progress)
-    except ValueError as refused:
-        raise BadInput([Fault(str(detector), None, None, "", str(refused))]) from None
-    path = out or Path(f"{loaded.name}_image.png")
-    draw_image(found, loaded.name, path)
+    with share_bar(quiet or as_json, "looking") as progress:
+        found = image_of(loaded, drawn, events, seed, physics, "known" if known else "spectrum", progress)
+    draw_to(path, lambda: draw_image(found, loaded.name, path))
     result: dict[str, Any] = {
         "muons": found.muons,
         "seen": found.seen,

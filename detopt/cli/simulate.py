@@ -8,6 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
+from detopt.cli.options import (
+    EnergyLossOption,
+    EventsOption,
+    ExposureOption,
+    JsonOption,
+    QuietOption,
+    RandomSeedOption,
+    StragglingOption,
+    TailsOption,
+)
 from detopt.cli.progress import share_bar
 
 __all__ = ["simulate"]
@@ -21,19 +31,17 @@ def simulate(
     momentum: Annotated[
         str | None, typer.Option(help='Instead of the source\'s: "3 GeV"; "1 GeV, 10 GeV" for a range.')
     ] = None,
-    exposure: Annotated[str | None, typer.Option(help='Of cosmic muons, instead of the source\'s: "60 s".')] = None,
-    events: Annotated[
-        int | None, typer.Option(help="How many.", min=1, show_default="10000; of an exposure, as many as expected")
-    ] = None,
+    exposure: ExposureOption = None,
+    events: EventsOption = None,
     out: Annotated[
         Path, typer.Option(help="The table of truth, .parquet or .root; hits and tracks go beside it.")
     ] = Path("events.parquet"),
-    seed: Annotated[int, typer.Option(help="Of all random numbers.", min=0)] = 0,
-    energy_loss: Annotated[bool, typer.Option(help="Ionisation in materials.")] = True,
-    straggling: Annotated[bool, typer.Option(help="Each muon loses its own energy; else all lose the median.")] = True,
-    tails: Annotated[bool, typer.Option(help="Single hard scatters; else Gaussian angles.")] = True,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    seed: RandomSeedOption = 0,
+    energy_loss: EnergyLossOption = True,
+    straggling: StragglingOption = True,
+    tails: TailsOption = True,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Send particles through any detector, and write what they did, their hits and their tracks."""
     from detopt.simulation.physics import Physics

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from detopt.detector.scenes import MOST_SLICES, slices_of
 from detopt.detector.sensor import Readout, Surface
+from detopt.detector.slices import MOST_SLICES, slices_of
 from detopt.materials import Material
 from detopt.parameters import quantity, whole
 

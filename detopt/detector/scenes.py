@@ -1,31 +1,16 @@
 """What the voxels of a volume are filled with: one material, or shapes in a material."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from detopt.detector.slices import slices_of
 from detopt.materials import Material, material
 from detopt.parameters import quantity
 
-__all__ = [
-    "MOST_SLICES",
-    "SCENES",
-    "SHAPES",
-    "Box",
-    "Cylinder",
-    "Filling",
-    "Shapes",
-    "Sphere",
-    "Uniform",
-    "fill",
-    "slices_of",
-]
-
-_LONGEST = 2.0, 0.05  # X0 and GeV of mean loss that one slice of a body holds: finer slices change nothing
-MOST_SLICES = 200
+__all__ = ["SCENES", "SHAPES", "Box", "Cylinder", "Filling", "Shapes", "Sphere", "Uniform", "fill"]
 
 Grid = Float[np.ndarray, "x y z 3"]  # the middles of voxels in mm
 
@@ -43,13 +28,6 @@ class Filling:
     def index(self) -> Int[np.ndarray, "x y z"]:
         """Which of the materials each voxel has."""
         return np.frombuffer(self.cells, np.int16).reshape(self.voxels)
-
-
-def slices_of(material: Material, depth: float) -> int:
-    """In how many slices a muon takes so many mm of a material."""
-    lost = 2e-3 * material.density / 10 * depth  # GeV: 2 MeV cm2/g is minimum ionisation, roughly
-    needed = max(depth / material.X0 / _LONGEST[0], lost / _LONGEST[1])
-    return min(max(math.ceil(needed), 1), MOST_SLICES)
 
 
 def fill(

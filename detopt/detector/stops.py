@@ -171,35 +171,38 @@ def _layers(volume: Volume, forward: int) -> list[_Stop]:
 
 def _voxels(listed: list[_Stop], dtype: Any) -> Voxels | None:
     """The voxels of all volumes, one after the other."""
-    volumes = list(dict.fromkeys(s.layer[0].name for s in listed if s.layer is not None))
+    volumes = {s.layer[0].name: s.layer[0] for s in listed if s.layer is not None}
     if not volumes:
         return None
-    by_name = {s.layer[0].name: s.layer[0] for s in listed if s.layer is not None}
-    materials: list[Material] = list(dict.fromkeys(m for v in by_name.values() for m in v.scene.materials))
+    materials = list(dict.fromkeys(m for v in volumes.values() for m in v.scene.materials))
+    per_mm = np.array([1 / m.X0 for m in materials])
     index, body, starts, total = [], [], {}, 0
-    for name, volume in by_name.items():
+    for name, volume in volumes.items():
         number = np.array([materials.index(m) for m in volume.scene.materials])[volume.scene.index]
         deep = jnp.asarray(volume.size[2] / number.shape[2], dtype)
-        column = deep * np.array([1 / m.X0 for m in materials], dtype)[number].sum(2, keepdims=True)
+        column = deep * per_mm.astype(dtype)[number].sum(2, keepdims=True)
         # By layers, so that the voxels of a slice are neighbours.
         index.append(np.moveaxis(number, 2, 0).ravel())
         body.append(jnp.broadcast_to(column, number.shape).transpose(2, 0, 1).ravel())
         starts[name], total = total, total + number.size
-    first, shape, densest = [], [], []
     every = np.concatenate(index)
+    rows = []  # first voxel, numbers along x and y, densest voxel
     for s in listed:
-        x, y, _ = (1, 1, 1) if s.layer is None else s.layer[0].voxels
-        first.append(-1 if s.layer is None else starts[s.layer[0].name] + s.layer[1] * x * y)
-        shape.append((x, y))
-        own = np.array([materials[m].X0 for m in every[first[-1] :][: x * y]])
-        densest.append(-1 if s.layer is None else first[-1] + int(own.argmin()))
+        if s.layer is None:
+            rows.append((-1, 1, 1, -1))
+            continue
+        volume, layer = s.layer
+        x, y, _ = volume.voxels
+        first = starts[volume.name] + layer * x * y
+        rows.append((first, x, y, first + int(per_mm[every[first : first + x * y]].argmax())))
+    columns = jnp.array(rows, jnp.int32)
     return Voxels(
-        jnp.array(first, jnp.int32),
-        jnp.array(shape, jnp.int32),
-        jnp.array(densest, jnp.int32),
-        jnp.asarray(every, jnp.int32),
-        media([*materials], dtype),
-        jnp.concatenate(body),
+        first=columns[:, 0],
+        number=columns[:, 1:3],
+        densest=columns[:, 3],
+        material=jnp.asarray(every, jnp.int32),
+        medium=media([*materials], dtype),
+        body=jnp.concatenate(body),
     )
 
 

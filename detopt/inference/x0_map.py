@@ -1,15 +1,15 @@
 """Maps of a volume from muons that it scattered: where they were bent most, and the most likely 1 / X0 of every voxel.
 
-A muon of momentum p that crosses voxel j on a length L_j, with T_j still to go to the plane where it leaves, is turned by an
-angle and moved aside at that plane. Both are Gaussian, with a covariance that is linear in the voxels' lambda = 1 / X0:
+A muon of momentum p that crosses voxel j, with T still to go to the plane where it leaves, is turned by an angle and moved
+aside at that plane. Both are Gaussian, with a covariance that is linear in the voxels' lambda = 1 / X0:
 
-    V = E + c sum_j lambda_j W_j,   W_j = [[L, L T + L^2/2], [L T + L^2/2, L T^2 + L^2 T + L^3/3]],
+    V = E + c sum_j lambda_j W_j,   W_j = integral over the way in the voxel of [[1, -T], [-T, T^2]] dl
 
-E that of the tracks, and c = (13.6 MeV / beta p)^2 with Highland's logarithm (PDG eq. 34.16 and section 34.3). The
-likelihood of all muons is maximised as Schultz et al. do (IEEE Trans. Image Process. 16 (2007) 1985), but with
-multiplicative steps, lambda_j times the ratio of the two sums in its derivative, which need a tenth as many. Single hard
-scatters, which no Gaussian knows, are pulled in to where 2 % of Gaussian muons begin. Where only the spectrum of the momenta
-is known, c takes each of a few values of it, by how likely each makes what is seen of the muon (expectation maximisation).
+for slopes of a muon that comes down, E that of the tracks, and c = (13.6 MeV / beta p)^2 with Highland's logarithm (PDG eq.
+34.16 and section 34.3). The likelihood of all muons is that of Schultz et al. (IEEE Trans. Image Process. 16 (2007) 1985);
+it is maximised by multiplicative steps, lambda_j times the ratio of the two sums in its derivative. Single hard scatters,
+which no Gaussian knows, are pulled in to where 2 % of Gaussian muons begin. Where only the spectrum of the momenta is known,
+c takes each of a few values of it, by how likely each makes what is seen of the muon (expectation maximisation).
 """
 
 from collections.abc import Callable
@@ -18,13 +18,16 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-__all__ = ["Box", "Scatters", "likelihood_map", "poca_map"]
+from detopt.backend import jnp
+from detopt.simulation.scattering import beta, bracket, unit_width
 
-_MUON_MASS = 0.1056583755  # GeV
+__all__ = ["Box", "Scatters", "likelihood_map", "poca_map", "unit_widths"]
+
 _CLIP = -2 * np.log(0.02)  # of chi2 with two degrees of freedom: 2 % are beyond
 _KEPT = 1 - 0.02  # the mean of what is left, over that of all: 1 - exp(-clip / 2)
-_BEFORE = 2.0
+_BEFORE = 2.0  # measurements that each voxel starts with
 _THINNEST = 1e-7  # lambda in 1/mm: less than a gas has
+_SHALLOWEST = 1e-6  # X0 on the way of a muon, for the logarithm
 
 
 class Box(NamedTuple):
@@ -64,18 +67,16 @@ def likelihood_map(
     ways, number = _ways(scatters, box), int(np.prod(box.voxels))
     muons = len(scatters.turned)
     crossed = np.bincount(ways.voxel, minlength=number) > 0
-    square = np.sum(scatters.slope**2, axis=1)
-    # A slope changes by more than the angle where the track is oblique.
-    oblique = (1 + scatters.slope**2) * (1 + square)[:, None]
+    oblique = _oblique(scatters.slope)
     data = np.stack([scatters.turned, scatters.aside], axis=-1)  # (N, 2 projections, 2)
-    beta2 = np.mean(scatters.momentum**2 / (scatters.momentum**2 + _MUON_MASS**2), axis=1)
+    velocity = np.sqrt(np.mean(np.asarray(beta(jnp.asarray(scatters.momentum))) ** 2, axis=1))
     usual = _start(scatters, ways, oblique)
     density = np.full(number, usual)
     # A spectrum has slow muons for what scatters far.
     robust, choices = (True, np.ones(1)) if scatters.spectrum is None else (False, scatters.spectrum)
     for step in range(steps):
         deep = np.bincount(ways.muon, ways.length * density[ways.voxel], muons)
-        logarithm = (1 + 0.038 * np.log(np.maximum(deep / beta2, 1e-6))) ** 2
+        logarithm = np.asarray(bracket(jnp.maximum(deep, _SHALLOWEST), jnp.asarray(velocity))) ** 2
         parts = [np.bincount(ways.muon, ways.weight[:, k] * density[ways.voxel], muons) for k in range(3)]
         sums = [
             [
@@ -137,14 +138,25 @@ def poca_map(scatters: Scatters, box: Box) -> Float[np.ndarray, "x y z"]:
     back = (cosine * np.sum(between * one, axis=1) - np.sum(between * other, axis=1)) / apart
     at = (scatters.above + along[:, None] * one + scatters.below + back[:, None] * other) / 2
     cell, inside = _cells(at, box)
-    oblique = (1 + scatters.slope**2) * (1 + np.sum(scatters.slope**2, axis=1))[:, None]
+    oblique = _oblique(scatters.slope)
     noise = scatters.error[:, :, 0, 0]
-    energy = np.mean(scatters.momentum**2 / np.sqrt(scatters.momentum**2 + _MUON_MASS**2), axis=1)
-    deep = np.mean((scatters.turned**2 - noise) / oblique, axis=1) * (energy / 13.6e-3) ** 2
+    unit = 1 / np.mean(1 / unit_widths(scatters.momentum), axis=1)
+    deep = np.mean((scatters.turned**2 - noise) / oblique, axis=1) / unit**2
     found = np.bincount(cell[inside], deep[inside], number)
     length = np.bincount(ways.voxel, ways.length, number)
     density = np.where(length > 0, np.maximum(found, 0) / np.where(length > 0, length, 1.0), np.nan)
     return density.reshape(box.voxels)
+
+
+def _oblique(slope: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "N 2"]:
+    """Variance of a slope over that of the angle: it changes by more where the track is oblique."""
+    return (1 + slope**2) * (1 + np.sum(slope**2, axis=1))[:, None]
+
+
+def unit_widths(momentum: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+    """13.6 MeV / (beta p) of muons."""
+    p = jnp.asarray(momentum)
+    return np.asarray(unit_width(p, beta(p)))
 
 
 def _unit(slope: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "N 3"]:
@@ -171,16 +183,16 @@ def _ways(scatters: Scatters, box: Box) -> _Ways:
     muon = np.broadcast_to(np.arange(len(between))[:, None], cell.shape)
     length = np.linalg.norm(between, axis=1)
     p = scatters.momentum[:, :1] + share * (scatters.momentum[:, 1:] - scatters.momentum[:, :1])
-    strength = (13.6e-3 / (p**2 / np.sqrt(p**2 + _MUON_MASS**2))) ** 2
+    strength = unit_widths(p) ** 2
     # What is moved aside counts along the plane in which the muon leaves: by how far it still goes down.
     step, left = length[:, None] / pieces, (1 - share) * -between[:, 2:]
     weight = np.stack([np.broadcast_to(step, left.shape), step * left, step * left**2], axis=-1)
     weight *= strength[..., None] * np.array([1.0, -1.0, 1.0])  # going down, a larger slope leads to smaller x
-    piece = muon[inside] * int(np.prod(box.voxels)) + cell[inside]
+    number = int(np.prod(box.voxels))
+    piece = muon[inside] * number + cell[inside]
     merged, index = np.unique(piece, return_inverse=True)
     sums = [np.bincount(index, w[inside]) for w in np.moveaxis(weight, -1, 0)]
     lengths = np.bincount(index, np.broadcast_to(step, cell.shape)[inside])
-    number = int(np.prod(box.voxels))
     return _Ways(merged // number, merged % number, lengths, np.stack(sums, axis=-1))
 
 

@@ -312,11 +312,9 @@ def fly(
         ahead = stops.forward * stop.middle[2] >= origin
         came, muon = muon, _choose(ahead, _meet(stops, muon, charge, stop), muon)
         across = _sum((1.0, muon.position), (-1.0, _vector(stop.middle)))
-        if (
-            stops.thick
-        ):  # a slice is where the middle of the way through it is, so that none is counted twice or left out
-            ahead_of = stop.depth / 2 / jnp.maximum(jnp.abs(muon.direction[2]), _GRAZING)
-            across = _sum((1.0, across), (ahead_of, muon.direction))
+        if stops.thick:  # in a slice, halfway through: of those that lead past a side, every other one is crossed
+            halfway = stop.depth / 2 / jnp.maximum(jnp.abs(muon.direction[2]), _GRAZING)
+            across = _sum((1.0, across), (halfway, muon.direction))
         u, v = _dot(_vector(stop.axes[0]), across), _dot(_vector(stop.axes[1]), across)
         within = jnp.abs(jnp.stack([u, v])) <= stop.half
         if decided is not None:

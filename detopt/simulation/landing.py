@@ -7,10 +7,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from detopt.backend import jax, jnp
+from detopt.simulation.draws import DENSITIES
 
-__all__ = ["Landing", "land", "land_anywhere", "spread", "tried"]
+__all__ = ["Landing", "land", "land_anywhere", "onto_circle", "spread", "tried"]
 
 _GRID, _HALVED = 16, 8
+_NOTHING = 1e-30
 
 
 class Landing(NamedTuple):
@@ -107,3 +109,36 @@ def land_anywhere(
     s = jnp.where(landed, s, middle)
     weight = jnp.where(landed, number.astype(s.dtype) * density(s) / jnp.abs(some), 0.0)
     return Landing(along(s), weight, landed)
+
+
+def onto_circle(
+    plane: Callable[[Float[Array, "*n"]], Float[Array, " 2"]], normal: Float[Array, "*n"], radius: Float[Array, ""]
+) -> Landing:
+    """Move independent normal numbers to where a point of a plane, linear in them, stands on a circle about its origin.
+
+    Along a unit vector w of all numbers the point is k + t d, and meets the circle at two t or none; the density of ln |k|
+    there is that of a normal number over |k.d| / radius^2. Two such w are taken, of the largest change of either coordinate,
+    and each place of the circle is counted in shares (k.d)^2 by both, so that no weight grows without bound where the point
+    moves along the circle.
+
+    Returns:
+        Four places with their weights: draws (4, *n), weight and landed (4,). The sum over all of them is wanted.
+    """
+    change = jax.jacrev(plane)(jnp.zeros_like(normal)).reshape(2, -1)
+    length = jnp.sqrt(jnp.sum(change**2, axis=1))
+    some = length > 0
+    way = change / jnp.where(some, length, 1.0)[:, None]
+    along = way @ change.T  # d of each way
+    k, here = plane(normal), way @ normal.ravel()
+    square, middle = jnp.sum(along**2, axis=1), along @ k
+    left = middle**2 - square * (jnp.sum(k**2) - radius**2)
+    met = some & (left > 0)
+    root = jnp.sqrt(jnp.where(met, left, 1.0))
+    t = jnp.stack([root - middle, -root - middle]) / jnp.where(some, square, 1.0)[None]  # (2 roots, 2 ways)
+    there = k[None, None] + t[..., None] * along[None]
+    turned = there @ along.T  # k.d of both ways, where one has brought the point
+    own = jnp.diagonal(turned, axis1=1, axis2=2)
+    share = jnp.abs(own) / jnp.maximum(jnp.sum(turned**2, axis=-1), _NOTHING)
+    weight = jnp.where(met[None], DENSITIES["normal"](here[None] + t) * share * radius**2, 0.0).reshape(4)
+    moved = normal.reshape(1, 1, -1) + t[..., None] * way[None]
+    return Landing(moved.reshape(4, *normal.shape), weight, weight > 0)

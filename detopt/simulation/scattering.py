@@ -6,7 +6,7 @@ from detopt.backend import jnp
 from detopt.simulation.physics import Physics
 from detopt.simulation.source import MUON_MASS
 
-__all__ = ["beta", "highland", "highland_variance", "velocity"]
+__all__ = ["beta", "bracket", "highland", "highland_variance", "unit_width", "velocity"]
 
 
 def beta(momentum: Float[Array, "*n"], mass: float = MUON_MASS) -> Float[Array, "*n"]:
@@ -17,6 +17,16 @@ def beta(momentum: Float[Array, "*n"], mass: float = MUON_MASS) -> Float[Array, 
 def velocity(momentum: Float[Array, "*n"], physics: Physics) -> Float[Array, "*n"]:
     """The muon's beta, or that of light where the study says so."""
     return beta(momentum) if physics.velocity == "true" else jnp.ones_like(momentum)
+
+
+def unit_width(momentum: Float[Array, "*m"], velocity: Float[Array, "*m"]) -> Float[Array, "*m"]:
+    """Width in rad of one radiation length, but for the logarithm: 13.6 MeV / (beta p), PDG eq. 34.16."""
+    return 13.6e-3 / (velocity * momentum)
+
+
+def bracket(thickness: Float[Array, "*n"], velocity: Float[Array, "*m"]) -> Float[Array, "..."]:
+    """1 + 0.038 ln(x / (X0 beta^2)), PDG eq. 34.16; it would turn negative below 4e-12 X0, where nothing scatters."""
+    return jnp.maximum(1 + 0.038 * jnp.log(thickness / velocity**2), 0.0)
 
 
 def highland(
@@ -30,9 +40,7 @@ def highland(
     """
     present = thickness > 0
     x = jnp.where(present, thickness, 1.0)
-    # The bracket turns negative below 4e-12 X0, where nothing scatters.
-    bracket = jnp.maximum(1 + 0.038 * jnp.log(x / velocity**2), 0.0)
-    return jnp.where(present, 13.6e-3 / (velocity * momentum) * jnp.sqrt(x) * bracket, 0.0)
+    return jnp.where(present, unit_width(momentum, velocity) * jnp.sqrt(x) * bracket(x, velocity), 0.0)
 
 
 def highland_variance(
@@ -45,5 +53,4 @@ def highland_variance(
     """
     present = (thickness > 0) & (body > 0)
     x = jnp.where(present, body, 1.0)
-    bracket = jnp.maximum(1 + 0.038 * jnp.log(x / velocity**2), 0.0)
-    return jnp.where(present, (13.6e-3 / (velocity * momentum) * bracket) ** 2 * thickness, 0.0)
+    return jnp.where(present, (unit_width(momentum, velocity) * bracket(x, velocity)) ** 2 * thickness, 0.0)

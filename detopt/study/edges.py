@@ -154,12 +154,12 @@ def check_beam_bounds(study: Study, space: Space, sampler: BeamEvaluator) -> Non
         for i in np.flatnonzero((crossed != crossed[:1]).any(0)):
             note(
                 ("source",),
-                f"all muons of this source start alike, and {sampler.names[i]} is hit in some designs within the bounds and "
-                "missed in others: the score jumps there, and has no gradient. Give the beam a spot or a divergence, or the "
-                "gun a range of angles",
+                f"all muons of this source start alike, and {sampler.muons.names[i]} is hit in some designs within the "
+                "bounds and missed in others: the score jumps there, and has no gradient. Give the beam a spot or a "
+                "divergence, or the gun a range of angles",
             )
-    assert sampler.follows is not None
-    decide = [name for name, does in zip(space.names, sampler.follows.decides_loss, strict=True) if does]
+    assert sampler.flips.follows is not None
+    decide = [name for name, does in zip(space.names, sampler.flips.follows.decides_loss, strict=True) if does]
     if decide:
         share = float(jax.jit(lambda u: sampler.lost(space.place(u), jax.random.key(0), 16 * _MUONS))(start[0]))
         if share > 0:

@@ -12,10 +12,9 @@ import numpy as np
 from detopt.detector.detector import Detector
 from detopt.reconstruction.association import Quality
 from detopt.simulation.physics import Physics
-from detopt.simulation.rays import expected_number
 from detopt.simulation.source import Cosmic, Source
 from detopt.study.faults import BadInput, Fault
-from detopt.study.simulate import Columns, Simulation
+from detopt.study.simulate import Columns, Simulation, prepared
 
 __all__ = ["check_path", "simulate_to_files", "write_events"]
 
@@ -80,18 +79,10 @@ def simulate_to_files(
     """
     out = Path(out)
     check_path(out)
-    if events is not None and (not isinstance(events, int) or events < 1):
-        raise BadInput([Fault("--events", None, None, "", f"expected a whole number from 1 on, got {events!r}")])
     notes, more = [], {}
-    try:
-        simulation = Simulation(detector, source, 10_000 if events is None else events, seed, physics or Physics())
-    except ValueError as error:
-        raise BadInput([Fault("--source", None, None, "", str(error))]) from None
-    if isinstance(source, Cosmic) and simulation.aim is not None:
-        expected = expected_number(source, simulation.aim)
-        more = {"exposure_s": source.seconds, "expected": expected}
-        if events is None:
-            simulation.events = max(1, round(expected))
+    simulation = prepared(detector, source, events, seed, physics)
+    if isinstance(source, Cosmic) and simulation.expected is not None:
+        more = {"exposure_s": source.seconds, "expected": simulation.expected}
     rows = write_events(simulation, out, progress)
     share = simulation.met / simulation.events
     if share < _FEW:

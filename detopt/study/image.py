@@ -1,37 +1,41 @@
 """An image of the volume of a portal, from simulated muons: what `detopt image` returns."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
+from detopt.backend import jnp
 from detopt.detector.bodies import Volume
 from detopt.detector.detector import Detector
-from detopt.inference.x0_map import Box, Scatters, likelihood_map, poca_map
+from detopt.inference.x0_map import Box, Scatters, likelihood_map, poca_map, unit_widths
 from detopt.simulation.physics import Physics
-from detopt.simulation.rays import expected_number
-from detopt.simulation.source import MUON_MASS, Cosmic, Source
-from detopt.study.simulate import Simulation
-from detopt.study.staging import aim_of
+from detopt.simulation.scattering import beta, highland
+from detopt.simulation.source import Cosmic, Source
+from detopt.study.faults import BadInput, Fault
+from detopt.study.simulate import Simulation, prepared
 
-__all__ = ["Image", "aimed", "image_of", "muons_of"]
+__all__ = ["Image", "aimed", "image_of"]
 
 Knowledge = Literal["known", "spectrum"]
+Map = Float[np.ndarray, "x y z"]
 
 _SOLID = 1e-3  # 1 / X0 in 1/mm
 _CHOICES = 16  # momenta of equal shares of the muons
 
 
+@dataclass(frozen=True)
 class Image:
     """Maps of 1 / X0 in 1/mm, by voxels along x, y and z: the truth, the most likely one, and that of closest approach."""
 
-    def __init__(
-        self, box: Box, truth: np.ndarray, likely: np.ndarray, poca: np.ndarray, muons: int, seen: int
-    ) -> None:
-        self.box, self.truth, self.likely, self.poca = box, truth, likely, poca
-        self.muons, self.seen = muons, seen
+    box: Box
+    truth: Map
+    likely: Map
+    poca: Map
+    muons: int  # that were sent
+    seen: int  # that have tracks on both sides
 
     def ratios(self) -> dict[str, float | None]:
         """Median of predicted over true X0, over the voxels that hold more than a gas."""
@@ -45,7 +49,7 @@ class Image:
 def image_of(
     detector: Detector,
     source: Source,
-    events: int,
+    events: int | None = None,
     seed: int = 0,
     physics: Physics | None = None,
     momentum: Knowledge = "spectrum",
@@ -55,48 +59,52 @@ def image_of(
 
     Args:
         detector: of floats, with one volume, and planes for a track above it and one below.
-        source: of muons.
-        events: how many.
+        source: of muons; cosmic ones that aim at nothing else are those through the top of the volume.
+        events: how many; of an exposure, as many as are expected, if it is not given.
         seed: of all random numbers.
-        physics: which effects are on.
+        physics: which effects are on; all of them by default.
         momentum: "known" before and behind the volume for each muon, or only the "spectrum" of all that are seen.
         progress: told which fraction is done.
 
     Raises:
-        ValueError: no portal, or not one volume with planes on both sides; the message says what to do.
+        BadInput: no portal, not one volume with planes on both sides, or no muon that is seen on both.
     """
     volumes = [e for e in detector.elements if isinstance(e, Volume)]
     if detector.frame != "portal" or len(volumes) != 1:
-        raise ValueError(f"{detector.name} needs frame: portal and one volume; it has {len(volumes)}")
-    simulation = Simulation(detector, source, events, seed, physics or Physics())
+        raise _refused(f"{detector.name} needs frame: portal and one volume; it has {len(volumes)}")
+    volume, tell = volumes[0], progress or (lambda share: None)
+    simulation = prepared(detector, aimed(detector, source), events, seed, physics)
     if len(simulation.arms) != 2:
-        raise ValueError(f"{detector.name} needs two planes that measure above {volumes[0].name}, and two below")
-    tell = progress or (lambda share: None)
-    parts, chunks = [], -(-events // simulation.chunk)
+        raise _refused(f"{detector.name} needs two planes that measure above {volume.name}, and two below")
+    parts = []
     for number, found in enumerate(simulation.flown()):
-        first = number * simulation.chunk
-        parts.append(_scatters(found, simulation, volumes[0], min(simulation.chunk, events - first)))
-        tell(0.5 * (number + 1) / chunks)
+        left = simulation.events - number * simulation.chunk
+        parts.append(_scatters(found, simulation, volume, min(simulation.chunk, left)))
+        tell(0.5 * min(1.0, (number + 1) * simulation.chunk / simulation.events))
     scatters = Scatters(*(np.concatenate(columns) for columns in zip(*(p[:-1] for p in parts), strict=True)))
     if len(scatters.turned) == 0:
-        raise ValueError(f"none of {events} muons has a track above and below {volumes[0].name}")
+        raise _refused(f"none of {simulation.events} muons has a track above and below {volume.name}")
     if momentum == "spectrum":
         scatters = _of_a_spectrum(scatters)
-    volume = volumes[0]
     box = Box(np.array(volume.corner, float), np.array(volume.size, float), volume.voxels)
     truth = np.array([1 / m.X0 for m in volume.scene.materials])[volume.scene.index]
     likely = likelihood_map(scatters, box, progress=lambda share: tell(0.5 + 0.5 * share))
-    return Image(box, truth, likely, poca_map(scatters, box), events, len(scatters.turned))
+    return Image(box, truth, likely, poca_map(scatters, box), simulation.events, len(scatters.turned))
+
+
+def _refused(why: str) -> BadInput:
+    return BadInput([Fault("detector", None, None, "", why)])
 
 
 def _of_a_spectrum(scatters: Scatters) -> Scatters:
     """The same muons, each of which may have any of a few momenta."""
     p = scatters.momentum
-    strength = np.mean((p**2 + MUON_MASS**2) / p**4, axis=1)  # 1 / (beta p)^2
+    strength = np.mean(unit_widths(p) ** 2, axis=1)
     choices = np.quantile(strength, (np.arange(_CHOICES) + 0.5) / _CHOICES)
     middle = float(np.median(np.mean(p, axis=1)))
-    own = (middle**2 + MUON_MASS**2) / middle**4
-    return scatters._replace(momentum=np.full_like(p, middle), spectrum=choices / own)
+    return scatters._replace(
+        momentum=np.full_like(p, middle), spectrum=choices / float(unit_widths(np.array(middle)) ** 2)
+    )
 
 
 def aimed(detector: Detector, source: Source) -> Source:
@@ -105,16 +113,6 @@ def aimed(detector: Detector, source: Source) -> Source:
     if isinstance(source, Cosmic) and not source.aim and volumes:
         return replace(source, aim=volumes[0])
     return source
-
-
-def muons_of(detector: Detector, source: Source) -> int:
-    """How many muons an exposure gives, or 10 000. Raises ValueError: cosmic muons have nothing to aim at."""
-    if not isinstance(source, Cosmic):
-        return _EVENTS
-    return max(round(expected_number(source, aim_of(detector, source))), 1)
-
-
-_EVENTS = 10_000
 
 
 def _scatters(found: dict[str, Any], simulation: Simulation, volume: Volume, count: int) -> Scatters:
@@ -165,6 +163,6 @@ def _panels(detector: Detector, volume: Volume, entry: np.ndarray, leaving: np.n
     below = [s for s in detector.surfaces() if s.position < volume.z[0]]
     variance = np.zeros_like(entry)
     for near, p in ((min(above, key=lambda s: s.position), entry), (max(below, key=lambda s: s.position), leaving)):
-        if near.x_over_X0 > 0:
-            variance += (13.6e-3 / p) ** 2 * near.x_over_X0 * (1 + 0.038 * np.log(near.x_over_X0)) ** 2
+        momentum = jnp.asarray(p)
+        variance += np.asarray(highland(jnp.full_like(momentum, near.x_over_X0), momentum, beta(momentum))) ** 2
     return variance

@@ -33,15 +33,16 @@ from detopt.simulation.noise import (
     plane_patches,
 )
 from detopt.simulation.physics import Physics
-from detopt.simulation.rays import rays
+from detopt.simulation.rays import expected_number, rays
 from detopt.simulation.simulate import barrel_flight, roll
 from detopt.simulation.source import Cosmic, Decay, Source
 from detopt.simulation.streams import stream
 from detopt.simulation.transport import deviations, outward_order
 from detopt.simulation.truth import barrel_truth, beam_flight, beam_truth, elements_with_truth
+from detopt.study.faults import BadInput, Fault
 from detopt.study.staging import aim_of, start_of
 
-__all__ = ["Simulation", "Tables"]
+__all__ = ["Simulation", "Tables", "prepared"]
 
 CHUNK = 8192  # events that are flown at once
 _SEEDS = 64  # of a track that are followed, where there is noise
@@ -59,6 +60,25 @@ class Tables:
     truth: Columns
     hits: Columns
     tracks: Columns
+
+
+def prepared(
+    detector: Detector, source: Source, events: int | None, seed: int, physics: Physics | None
+) -> "Simulation":
+    """A simulation of so many events; where that is None of as many as an exposure is expected to give, or 10 000.
+
+    Raises:
+        BadInput: the number makes no sense, cosmic muons have nothing to aim at, or there is too much noise.
+    """
+    if events is not None and (not isinstance(events, int) or events < 1):
+        raise BadInput([Fault("--events", None, None, "", f"expected a whole number from 1 on, got {events!r}")])
+    try:
+        simulation = Simulation(detector, source, 10_000 if events is None else events, seed, physics or Physics())
+    except ValueError as error:
+        raise BadInput([Fault("--source", None, None, "", str(error))]) from None
+    if events is None and simulation.expected is not None:
+        simulation.events = max(1, round(simulation.expected))
+    return simulation
 
 
 class Simulation:
@@ -97,6 +117,13 @@ class Simulation:
                 "tracks is in this version: lower noise, time_window or area"
             )
         self.quality: Quality | None = None  # of the association, so far; None without noise
+
+    @property
+    def expected(self) -> float | None:
+        """Of an exposure of cosmic muons: how many are expected through what they aim at."""
+        if isinstance(self.source, Cosmic) and self.aim is not None:
+            return expected_number(self.source, self.aim)
+        return None
 
     def chunks(self) -> Iterator[Tables]:
         """Simulate, a chunk at a time."""

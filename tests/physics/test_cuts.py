@@ -41,7 +41,7 @@ def test_density_at_an_angle_cut(tmp_path):
     @jax.jit
     def both(key):
         here = sampler._cast(design)
-        flip = sampler._flips(here, key)[-1]
+        flip = sampler.flips(here, key)[-1]
         step = [
             sampler._chunk(put(here, "trigger.angle", here.trigger.angle * np.exp(s)), key)[1] for s in (STEP, -STEP)
         ]

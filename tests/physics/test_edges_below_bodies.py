@@ -5,8 +5,7 @@ import pytest
 
 import detopt
 from detopt.backend import jax, jnp
-from detopt.scoring.beam_sampled import line_up
-from detopt.simulation.beam_event import fly_event
+from detopt.simulation.beam_event import fly_event, line_up
 from detopt.simulation.edges import Edge, onto_edge
 from detopt.study.evaluate import array_space, make_sampler
 
@@ -39,11 +38,12 @@ BLOCKS = {
         "scene: {type: shapes, shapes: [{type: box, material: lead, centre: [0 m, 0 m, 0 m], size: [50 cm, 50 cm, 20 cm]}]}}"
     ),
 }
-NUMBER, BAND = 2**17, 20.0  # muons; how far from the edge they are counted, in mm
+BAND = 20.0  # how far from the edge muons are counted, in mm
 
 
+@pytest.mark.parametrize("number", [2**17, pytest.param(2**20, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("block", BLOCKS)
-def test_density_on_an_edge(tmp_path, block):
+def test_density_on_an_edge(tmp_path, block, number):
     """Muons that pass the sides of the block have several ways onto it, or none; with one way each 16 % are missing."""
     (tmp_path / "study.yaml").write_text(STUDY)
     (tmp_path / "below.yaml").write_text(DETECTOR.replace("BLOCK", BLOCKS[block]))
@@ -52,14 +52,14 @@ def test_density_on_an_edge(tmp_path, block):
     line = line_up(sampler._cast(space.detector))
     stop = line.stops.names.index("plane")
     rest = (sampler.source, sampler.start, sampler.physics)
-    draws = sampler._draws(jax.random.key(1), NUMBER, jnp.float32)
+    draws = sampler.muons.draws(jax.random.key(1), number, jnp.float32)
     legs = jax.jit(jax.vmap(lambda d: fly_event(line, *rest, d)[0]))(draws)
     aside = float(line.stops.half[stop, 0]) - np.asarray(legs.local[:, stop, 0])
     flown = ((np.abs(aside) < BAND) & np.asarray(legs.before.alive[:, stop])) / (2 * BAND)
     edge = Edge(jnp.asarray(stop, jnp.int32), jnp.asarray(0, jnp.int32), jnp.asarray(1.0, jnp.float32))
-    keys = jax.random.split(jax.random.key(2), NUMBER)
+    keys = jax.random.split(jax.random.key(2), number)
     put = np.asarray(jax.jit(jax.vmap(lambda d, k: onto_edge(line, *rest, edge, d, k).weight))(draws, keys), float)
-    difference, error = put.mean() - flown.mean(), np.hypot(put.std(), flown.std()) / NUMBER**0.5
+    difference, error = put.mean() - flown.mean(), np.hypot(put.std(), flown.std()) / number**0.5
     print(f"{block}: put there {put.mean():.4g}, flown there {flown.mean():.4g} a mm, {error:.2g}")
     assert abs(difference) < 3 * error
     assert error < 0.03 * flown.mean()

@@ -10,6 +10,7 @@ from detopt.detector.scenes import Uniform, fill
 from detopt.materials import material
 from detopt.simulation.cosmic import Cosmic
 from detopt.simulation.physics import Physics
+from detopt.study.faults import BadInput
 from detopt.study.image import aimed, image_of
 
 pytestmark = pytest.mark.physics
@@ -34,26 +35,33 @@ def test_uniform_cube():
     plain = Physics(energy_loss=False, straggling=False, tails=False)
     image = image_of(cube("iron"), FIVE, 16384, 0, plain, "known")
     assert image.ratios()["likelihood"] == pytest.approx(1, abs=0.1)
-    assert 0.9 < image.seen / image.muons <= 1 or image.seen > 8000
+    assert 0.75 < image.seen / image.muons < 0.9
     # All voxels together are known far better than each.
     assert np.nanmean(image.likely) * material("iron").X0 == pytest.approx(1, abs=0.08)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize(("name", "within"), [("lead", 0.05), ("iron", 0.07), ("beryllium", 0.12)])
-def test_median_of_a_hundred_thousand(name, within):
-    """5 GeV, known; with tails, straggling and the loss of energy. 5 % is wanted, and not yet met by iron and beryllium."""
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lead",
+        pytest.param("iron", marks=pytest.mark.xfail(strict=True, reason="1.054: a Gaussian likelihood")),
+        pytest.param("beryllium", marks=pytest.mark.xfail(strict=True, reason="1.095: a Gaussian likelihood")),
+    ],
+)
+def test_median_of_a_hundred_thousand(name):
+    """5 GeV, known; with tails, straggling and the loss of energy."""
     found = {count: image_of(cube(name), FIVE, count, 0, Physics(), "known") for count in (2000, 100_000)}
     for count, image in found.items():
         print(f"{name}, {count} muons: {image.ratios()}")
-    assert found[100_000].ratios()["likelihood"] == pytest.approx(1, abs=within)
+    assert found[100_000].ratios()["likelihood"] == pytest.approx(1, abs=0.05)
 
 
 def test_uranium_is_found():
     """In half a minute, with nothing known of a muon's momentum but the spectrum."""
     detector = detopt.load("cargo_portal")
-    source = aimed(detector, Cosmic(exposure=30.0))
+    source = aimed(detector, Cosmic(exposure=30e9))
     assert source.aim == "load"
     image = image_of(detector, source, 16384, 1)
     # Single voxels are noisy; of all cubes of two by two by two the densest is the ball.
@@ -68,9 +76,9 @@ def test_uranium_is_found():
 
 
 def test_what_has_no_image():
-    with pytest.raises(ValueError, match="one volume; it has 0"):
-        image_of(detopt.load("muon_portal"), Cosmic(exposure=1.0), 100)
+    with pytest.raises(BadInput, match="one volume; it has 0"):
+        image_of(detopt.load("muon_portal"), Cosmic(exposure=1e9), 100)
     whole = cube("iron")
     above = Detector(name="half", frame="portal", elements=whole.elements[:5])
-    with pytest.raises(ValueError, match="two planes that measure above load, and two below"):
+    with pytest.raises(BadInput, match="two planes that measure above load, and two below"):
         image_of(above, FIVE, 100)

@@ -38,3 +38,12 @@ def test_refused_with_a_reason(cli, tmp_path, monkeypatch):
     assert "two planes that measure above load, and two below" in answer.err
     assert "Traceback" not in answer.err
     assert cli("image", "muon_portal", "--exposure", "10 s").code == 2
+
+
+def test_a_figure_that_cannot_be(cli, tmp_path, monkeypatch):
+    """It is said before anything is simulated."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.yaml").write_text(PORTAL)
+    answer = cli("image", "small.yaml", "--exposure", "120 s", "--out", "picture.txt")
+    assert answer.code == 2
+    assert "picture.txt must end in .png, .pdf or .svg" in answer.err

@@ -5,7 +5,7 @@ import pytest
 
 from detopt.backend import jax, jnp
 from detopt.simulation.draws import DENSITIES
-from detopt.simulation.landing import land, land_anywhere, spread, tried
+from detopt.simulation.landing import land, land_anywhere, onto_circle, spread, tried
 
 KEYS = jax.random.split(jax.random.key(0), 400)
 ENDS = {"uniform": (0.0, 1.0), "truncated": (-4.0, 4.0)}
@@ -61,3 +61,24 @@ def test_choices_come_as_often_as_they_should():
     value = np.arange(20.0).reshape(5, 4)
     estimate = np.mean(value[np.asarray(event), np.asarray(edge)] / np.asarray(chance), axis=1)
     assert np.mean(estimate) == pytest.approx(value.sum() / len(worth), rel=0.03)
+
+
+@pytest.mark.parametrize("slant", [0.0, 0.8])
+def test_all_places_on_a_circle_count(slant):
+    """Their weights add up to the density of ln |k| on the circle, of a point that is linear in normal numbers."""
+    matrix, offset, radius = jnp.array([[0.5, 1.0, 0.0], [slant, 0.3, 0.7]]), jnp.array([1.2, -0.4]), 1.5
+    normal = jax.random.normal(jax.random.key(1), (200_000, 3))
+
+    def plane(numbers):
+        return offset + matrix @ numbers
+
+    found = jax.jit(jax.vmap(lambda n: onto_circle(plane, n, jnp.asarray(radius))))(normal)
+    size = np.linalg.norm(np.asarray(jax.vmap(plane)(normal)), axis=1)
+    step = 0.02
+    flown = (np.abs(np.log(size / radius)) < step) / (2 * step)
+    put = np.asarray(found.weight).sum(1)
+    error = np.hypot(flown.std(), put.std()) / len(normal) ** 0.5
+    assert abs(put.mean() - flown.mean()) < 3 * error
+    assert error < 0.02 * flown.mean()
+    there = np.linalg.norm(np.asarray(jax.vmap(jax.vmap(plane))(found.draws)), axis=-1)
+    np.testing.assert_allclose(there[np.asarray(found.landed)], radius, rtol=1e-9)
