@@ -326,9 +326,7 @@ def _draw_voxels(ax: Axes, volume: _Shape) -> None:
     shade = np.empty((*dark.shape, 4))
     shade[...] = to_rgba(FAINT)
     shade[..., 3] = np.clip(dark, 0, 1)
-    pixels = shade.transpose(1, 0, 2)  # rows along the beam, as a portal is drawn
-    if not volume.upright:
-        pixels = shade
+    pixels = shade.transpose(1, 0, 2) if volume.upright else shade  # rows upwards on the page
     ax.imshow(pixels, extent=(a, c, b, d), origin="lower", aspect="auto", interpolation="nearest", zorder=0.5)
     ax.add_patch(Rectangle((a, b), c - a, d - b, facecolor="none", edgecolor=FAINT, linewidth=0.8))
 

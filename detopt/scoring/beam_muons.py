@@ -78,6 +78,7 @@ class BeamMuons:
     def reconstructed(
         self, line: Line, flown: tuple[Leg, Muon, Array, Array], draws: BeamDraws, decided: Decided
     ) -> Reconstructed:
+        """What the sensors and fits make of one that has flown."""
         leg, muon, charge, weight = flown
         sight = see(line, leg, draws, decided)
         tracks: tuple[ArmTrack, ...] = ()

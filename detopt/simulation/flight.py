@@ -312,7 +312,7 @@ def fly(
         ahead = stops.forward * stop.middle[2] >= origin
         came, muon = muon, _choose(ahead, _meet(stops, muon, charge, stop), muon)
         across = _sum((1.0, muon.position), (-1.0, _vector(stop.middle)))
-        if stops.thick:  # in a slice, halfway through: of those that lead past a side, every other one is crossed
+        if stops.thick:  # a slice is crossed, and its voxel chosen, where the muon is halfway through
             halfway = stop.depth / 2 / jnp.maximum(jnp.abs(muon.direction[2]), _GRAZING)
             across = _sum((1.0, across), (halfway, muon.direction))
         u, v = _dot(_vector(stop.axes[0]), across), _dot(_vector(stop.axes[1]), across)

@@ -25,10 +25,10 @@ def read_scene(
         place: where.
         materials: that may be named.
     """
-    chosen = read_choice(SCENES, data, document, place, "scene", materials=materials)
-    if chosen is None or chosen[1] is None:
+    chosen = _chosen(SCENES, data, document, place, "scene", materials)
+    if chosen is None:
         return None
-    cls, fields = chosen[0], dict(chosen[1])
+    cls, fields = chosen
     if cls is Shapes:
         fields["shapes"] = _shapes(fields["shapes"], document, (*place, "shapes"), materials)
         if fields["shapes"] is None:
@@ -59,8 +59,18 @@ def _shapes(data: Any, document: Document, place: Place, materials: Mapping[str,
     if not isinstance(data, list) or not data:
         document.fault(place, "shapes must be a list of at least one: - {type: box, material: …, centre: …, size: …}")
         return None
-    read = [
-        read_choice(SHAPES, entry, document, (*place, i), "shape", materials=materials) for i, entry in enumerate(data)
-    ]
-    made = [chosen[0](**chosen[1]) for chosen in read if chosen is not None and chosen[1] is not None]
+    read = [_chosen(SHAPES, entry, document, (*place, i), "shape", materials) for i, entry in enumerate(data)]
+    made = [cls(**fields) for cls, fields in filter(None, read)]
     return made if len(made) == len(data) else None
+
+
+def _chosen(
+    kinds: dict[str, type], data: Any, document: Document, place: Place, what: str, materials: Mapping[str, Material]
+) -> tuple[type, dict[str, Any]] | None:
+    chosen = read_choice(kinds, data, document, place, what, materials=materials)
+    if chosen is None or chosen[1] is None:
+        return None
+    if chosen[0] not in kinds.values():
+        document.fault((*place, "type"), f"a {what} cannot come from outside in this version: {', '.join(kinds)}")
+        return None
+    return chosen[0], dict(chosen[1])

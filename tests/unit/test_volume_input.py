@@ -70,6 +70,17 @@ def test_refused(tmp_path, old, new, words):
     assert all(f.line for f in refused.value.faults)
 
 
+@pytest.mark.parametrize(("old", "what"), [("type: shapes", "scene"), ("type: sphere", "shape")])
+def test_what_comes_from_outside_is_refused(tmp_path, old, what):
+    (tmp_path / "own.py").write_text(
+        "from dataclasses import dataclass\nfrom typing import Any\n\n@dataclass(frozen=True, kw_only=True)\n"
+        "class Own:\n    shapes: Any = None\n    material: Any = None\n    centre: Any = None\n    radius: Any = None\n"
+    )
+    (tmp_path / "cargo.yaml").write_text(GOOD.replace(old, "type: ./own.py:Own"))
+    with pytest.raises(BadInput, match=f"a {what} cannot come from outside"):
+        detopt.load(tmp_path / "cargo.yaml")
+
+
 def test_an_empty_list_of_shapes_is_refused(tmp_path):
     head, _, tail = GOOD.partition("      shapes:\n")
     (tmp_path / "cargo.yaml").write_text(head + "      shapes: []\n" + tail[tail.index("  - {name: lower") :])
