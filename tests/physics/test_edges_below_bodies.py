@@ -51,7 +51,7 @@ def test_density_on_an_edge(tmp_path, block, number):
     sampler, space = make_sampler(study, 8192), array_space(study)
     line = line_up(sampler._cast(space.detector))
     stop = line.stops.names.index("plane")
-    rest = (sampler.source, sampler.start, sampler.physics)
+    rest = (sampler.source, sampler.muons.start, sampler.physics)
     draws = sampler.muons.draws(jax.random.key(1), number, jnp.float32)
     legs = jax.jit(jax.vmap(lambda d: fly_event(line, *rest, d)[0]))(draws)
     aside = float(line.stops.half[stop, 0]) - np.asarray(legs.local[:, stop, 0])
