@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from detopt.parameters import quantity
+from detopt.scoring.scene_terms import Detection, Estimate, ImageError
 from detopt.units import format_quantity
 
 __all__ = ["CONSTRAINTS", "OBJECTIVES"]
@@ -295,6 +296,9 @@ OBJECTIVES: dict[str, type] = {
     "cost": Cost,
     "discrimination": Discrimination,
     "fraction": Fraction,
+    "detection": Detection,
+    "estimate": Estimate,
+    "image": ImageError,
 }
 CONSTRAINTS: dict[str, type] = {
     "cost": Budget,
