@@ -157,66 +157,58 @@ class PortalEvaluator(BeamEvaluator):
             losses = head.scores(self._pictures(head.reduced(columns)[None], truth[None], condition))
             return _Sums(statistics.mean(0), jnp.concatenate(losses))
 
-        return jax.tree.map(lambda x: x.mean(0), jax.lax.map(one, self._keys(key)))
+        return jax.tree.map(lambda x: x.mean(0), jax.vmap(one)(self._keys(key)))
 
     def _flips(self, moving: tuple[Detector, Array], head: VoxelNetwork, key: jax.Array) -> tuple[Flip, ...]:
         design, condition = moving
         line, condition = line_up(design), jax.lax.stop_gradient(condition)
         keys = self._keys(key)
 
-        def one(key: jax.Array) -> tuple[Flip, ...]:
+        def one(key: jax.Array) -> tuple[Flip, Flip]:
             inside, truth = self._looked_into(line, key)
-            columns = jax.lax.stop_gradient(self._muons(inside, key)[1])
-            sums = head.reduced(columns)
+            columns = self._muons(jax.lax.stop_gradient(inside), key)[1]
+            every = self.flips.on(inside, stream(key, "flips"))
+            flips = jax.tree.map(lambda *each: jnp.concatenate(each), *every)
 
             def losses(sums: Array) -> Float[Array, " 2"]:
                 return jnp.concatenate(head.scores(self._pictures(sums[None], truth[None], condition)))
 
-            _, back = jax.vjp(losses, sums)
-            slopes = jax.vmap(lambda unit: back(unit)[0])(jnp.eye(2, dtype=sums.dtype))
-            found = []
-            for i, flip in enumerate(self.flips.on(inside, stream(key, "flips"))):
-                found += self._of_head(head, flip, losses, slopes, columns, sums, stream(key, f"exact {i}"))
-            return tuple(found)
+            return self._of_head(head, flips, losses, columns, stream(key, "exact"))
 
-        every = jax.lax.map(one, keys)
         # A mean over exposures.
-        return tuple(jax.tree.map(_in_a_row, f._replace(weight=f.weight / len(keys))) for f in every)
+        return tuple(jax.tree.map(_in_a_row, f._replace(weight=f.weight / len(keys))) for f in jax.vmap(one)(keys))
 
     def _of_head(
-        self, head: VoxelNetwork, flip: Flip, losses: Any, slopes: Array, columns: Array, sums: Array, key: jax.Array
-    ) -> list[Flip]:
-        """A flip of muons as one of the sums, and its corrections."""
-        on, off = (jax.lax.stop_gradient(x) for x in (flip.on, flip.off))
-        muons = len(columns)
-        first_order = jnp.stack(
-            [head.projected(s, on[:, -MUON_COLUMNS:]) - head.projected(s, off[:, -MUON_COLUMNS:]) for s in slopes], -1
-        )
-        nothing = jnp.zeros_like(first_order)
-        count = len(flip.weight)
+        self, head: VoxelNetwork, flips: Flip, losses: Any, columns: Array, key: jax.Array
+    ) -> tuple[Flip, Flip]:
+        """Flips of the muons of an exposure as flips of the sums, and their corrections."""
+        muons, count = len(columns), len(flips.weight)
+        sums = head.reduced(columns)
+        (on, seen_on), (off, seen_off) = ((x[:, :-MUON_COLUMNS], x[:, -MUON_COLUMNS:]) for x in (flips.on, flips.off))
+        _, back = jax.vjp(losses, sums)
+        slopes = jax.vmap(lambda unit: back(unit)[0])(jnp.eye(2, dtype=sums.dtype))
+        both = jnp.concatenate([seen_on, seen_off])
+        added = jax.vmap(lambda slope: head.projected(slope, both))(slopes).T
+        first_order = added[:count] - added[count:]
         some = min(EXACT, count)
         # Any of the muons may stand back for the flipped one: they are alike.
         rows = spread(jnp.full(count, 1 / count), key, some)
 
-        def exact(row: Array, other: Array) -> Float[Array, " 2"]:
-            def with_muon(columns_of_one: Array) -> Array:
-                change = head.reduced(columns_of_one[None]) - head.reduced(other[None])
-                return losses(sums + change / muons)
+        def exact(one: Array, other: Array) -> Float[Array, " 2"]:
+            return losses(sums + (head.reduced(one[None]) - head.reduced(other[None])) / muons)
 
-            return muons * (with_muon(on[row, -MUON_COLUMNS:]) - with_muon(off[row, -MUON_COLUMNS:]))
-
-        missed = jax.vmap(exact)(rows, columns[:some]) - first_order[rows]
-        return [
+        swapped = jax.vmap(exact)(
+            jnp.concatenate([seen_on[rows], seen_off[rows]]), jnp.concatenate([columns[:some], columns[:some]])
+        )
+        missed = muons * (swapped[:some] - swapped[some:]) - first_order[rows]
+        nothing = jnp.zeros_like(first_order)
+        return (
+            Flip(_Sums(on, first_order), _Sums(off, nothing), flips.weight, flips.handle),
             Flip(
-                _Sums(on[:, :-MUON_COLUMNS], first_order), _Sums(off[:, :-MUON_COLUMNS], nothing),
-                flip.weight, flip.handle,
+                _Sums(jnp.zeros_like(on[rows]), missed), _Sums(jnp.zeros_like(on[rows]), nothing[:some]),
+                flips.weight[rows] * count / some, flips.handle[rows],
             ),
-            Flip(
-                _Sums(jnp.zeros_like(on[rows, :-MUON_COLUMNS]), missed),
-                _Sums(jnp.zeros_like(on[rows, :-MUON_COLUMNS]), nothing[:some]),
-                flip.weight[rows] * count / some, flip.handle[rows],
-            ),
-        ]  # fmt: skip
+        )  # fmt: skip
 
     def _readout(self, design: Detector, mean: Any) -> Score:
         squared = mean.head[1] * self.question.range**2
