@@ -12,9 +12,13 @@ __all__ = ["extreme"]
 
 
 def extreme(study: "Study", of: Callable[[Detector], float]) -> float:
-    """The least value of a quantity within the bounds, each variable on its own (right for monotonic functions)."""
+    """The least value of a quantity within the bounds, each variable on its own.
+
+    Right for functions that are monotonic, as most are, or on both sides of 0, as of a tilt.
+    """
     values = {v.name: v.init for v in study.space.variables}
     for v in study.space.variables:
-        corners = [{**values, v.name: end} for end in (v.init, v.lower, v.upper)]
+        ends = (v.init, v.lower, v.upper, min(max(0.0, v.lower), v.upper))
+        corners = [{**values, v.name: end} for end in dict.fromkeys(ends)]
         values = min(corners, key=lambda corner: of(study.space.at(corner)))
     return of(study.space.at(values))
