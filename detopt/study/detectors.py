@@ -9,6 +9,7 @@ from typing import Any, Literal
 from detopt.detector.detector import FIELDS, Detector
 from detopt.detector.elements import BODIES, ELEMENTS, BarrelStack, Volume
 from detopt.detector.magnets import Dipole
+from detopt.detector.overlap import stands_in
 from detopt.detector.trigger import Trigger
 from detopt.materials import Material
 from detopt.parameters import Variable, declaration, quantities
@@ -229,12 +230,13 @@ def _check_bodies(elements: list[Any], document: Document, place: Place) -> None
             if isinstance(other, BODIES):
                 inside = other.z[0] < high and other.z[1] > low
             else:
-                inside = any(low < s.position < high for s in other.surfaces())
+                inside = any(stands_in(s, body) for s in other.surfaces())
             if inside:
                 where = "size" if isinstance(body, Volume) else "z"
                 document.fault(
                     (*place, i, where),
-                    f"{other.name} stands inside {body.name}: slabs and volumes may touch, not overlap",
+                    f"{other.name} stands inside {body.name}, which is at z = {body.z[0]:g} mm to {body.z[1]:g} mm: slabs and "
+                    "volumes may touch, not overlap, and planes stay out of them with all corners",
                 )
                 return
 

@@ -142,3 +142,26 @@ def test_a_single_design_is_scored_whatever_it_is(tmp_path):
     study = load(tmp_path, (STUDY[start:end], ""), ("clearance: 5 cm", "clearance: 40 cm"))
     found = np.asarray(rows(study, array_space(study), jnp.zeros(0)))
     assert found.max() == pytest.approx(1 - 300 / 400)
+
+
+@pytest.mark.parametrize(
+    ("upper", "inside"),
+    [
+        # The load ends at 300 mm, and at 400 mm along x and y.
+        ("z: 0.32 m, span: 1 m, tilt: {y: 0.1 rad}", True),
+        ("z: 0.32 m, span: 1 m, tilt: {x: 0.1 rad}", True),
+        ("z: 0.32 m, span: 1 m, tilt: {y: 0.02 rad}", False),
+        ("z: 0.36 m, span: 1.4 m, tilt: {y: 0.1 rad}", False),  # it hangs down beside the load
+        ("z: 0.36 m, span: 1.4 m, tilt: {y: 0.16 rad}", True),
+        ("z: 0.36 m, span: 1.4 m, tilt: {y: 0.16 rad}, centre: {x: 1.2 m}", False),
+        ("z: 0.36 m, span: 1.4 m, tilt: {y: 0.16 rad}, centre: {y: 1.2 m}", False),
+        ("z: 0.2 m, span: 1 m, centre: {x: 5 m}", True),  # no plane stands between the heights of a body
+    ],
+)
+def test_panels_inside_a_body(tmp_path, upper, inside):
+    (tmp_path / "portal.yaml").write_text(changed(DETECTOR, [("z: 0.8 m, span: 1 m", upper)]))
+    if inside:
+        with pytest.raises(BadInput, match="upper_2 stands inside load"):
+            detopt.load(tmp_path / "portal.yaml")
+    else:
+        assert detopt.load(tmp_path / "portal.yaml").part("upper_2").z > 0
