@@ -142,9 +142,14 @@ def _read_elements(
             continue
         _check_element(chosen[0], entry, frame, document, at)
         if chosen[0] is Volume and chosen[1] is not None:
-            chosen[1]["scene"] = read_scene(entry.get("scene"), chosen[1], document, (*at, "scene"), materials)
-            if chosen[1]["scene"] is None:
+            scene = entry.get("scene")
+            if "voxels" not in entry and not (isinstance(scene, dict) and scene.get("type") == "file"):
+                document.fault((*at, "voxels"), "voxels is missing")
                 continue
+            filling = read_scene(scene, chosen[1], document, (*at, "scene"), materials)
+            if filling is None:
+                continue
+            chosen[1].update(scene=filling, voxels=filling.voxels)
         element = _build(chosen, name, frees, document, at)
         if element is not None:
             _check_geometry(element, document, at)
@@ -235,8 +240,8 @@ def _check_bodies(elements: list[Any], document: Document, place: Place) -> None
                 where = "size" if isinstance(body, Volume) else "z"
                 document.fault(
                     (*place, i, where),
-                    f"{other.name} stands inside {body.name}, which is at z = {body.z[0]:g} mm to {body.z[1]:g} mm: slabs and "
-                    "volumes may touch, not overlap, and planes stay out of them with all corners",
+                    f"{other.name} stands inside {body.name}, which reaches from z = {body.z[0]:g} mm to {body.z[1]:g} mm: "
+                    "slabs and volumes may touch, not overlap, and planes stay out of them with all corners",
                 )
                 return
 
