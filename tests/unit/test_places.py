@@ -10,6 +10,7 @@ from detopt.detector.cost import Prices
 from detopt.parameters import Space
 from detopt.scoring.evaluate import View
 from detopt.scoring.terms import CONSTRAINTS
+from detopt.search.constraints import Inside
 from detopt.study.evaluate import array_space
 from detopt.study.faults import BadInput
 from detopt.study.studies import Study
@@ -81,6 +82,17 @@ def test_the_gradient_is_the_difference(tmp_path):
     # Of a plane that lies flat no corner is the nearest: its gradient is finite there.
     flat = start.at[1:3].set([3 / 7, 0.5])
     assert np.isfinite(np.asarray(jax.jacrev(lambda u: rows(study, space, u))(flat))).all()
+
+
+def test_designs_are_moved_inside(tmp_path):
+    """From a portal that is too tall, with a corner that hangs into the load's clearance."""
+    tight = [("max: 2.5 m", "max: 2.2 m"), ("bounds: [1 m, 2 m]}", "bounds: [0.4 m, 2 m], init: 0.5 m}")]
+    study = load(tmp_path, *tight, ("bounds: [-2 m, -0.9 m]}", "bounds: [-2 m, -0.9 m], init: -1.9 m}"))
+    space = array_space(study)
+    start = jnp.asarray(study.space.init)[None]
+    inside = Inside(lambda u: rows(study, space, u))(start)
+    assert np.asarray(rows(study, space, start[0]) > 0).sum() == 2
+    assert np.asarray(rows(study, space, inside[0])).max() <= 0
 
 
 def test_below_the_body_means_below(tmp_path):
