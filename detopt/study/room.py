@@ -38,15 +38,17 @@ def check_room(study: "Study", fault: Fault) -> None:
 
 def _check_height(study: "Study", name: str, term: TotalHeight, fault: Fault) -> None:
     """No design is lower than the highest sensor at its lowest, and the lowest at its highest."""
-    sensors = study.detector.sensors()
+    sensors = [plane for plane in _planes(study) if plane[0].resolution is not None]
     if len(sensors) < 2:
         fault(("constraints", name), f"total_height is from sensor to sensor, and {len(sensors)} of them measure")
         return
-    tops = [_least(study, i, lambda s: s.position + s.reach()) for i in range(len(sensors))]
-    bottoms = [-_least(study, i, lambda s: -(s.position - s.reach())) for i in range(len(sensors))]
+    if not study.space.variables:
+        return
+    tops = [_least(study, lambda s: s.position + s.reach(), element, i) for _, element, i in sensors]
+    bottoms = [-_least(study, lambda s: s.reach() - s.position, element, i) for _, element, i in sensors]
     top, bottom = max(tops), min(bottoms)
-    if study.space.variables and top - bottom > term.max * (1 + 1e-12):
-        high, low = sensors[tops.index(top)].name, sensors[bottoms.index(bottom)].name
+    if top - bottom > term.max * (1 + 1e-12):
+        high, low = sensors[tops.index(top)][0].name, sensors[bottoms.index(bottom)][0].name
         fault(
             ("constraints", name, "max"),
             f"max of {format_quantity(term.max, 'mm')} cannot be met: within the bounds, {high} reaches up to "
@@ -55,13 +57,18 @@ def _check_height(study: "Study", name: str, term: TotalHeight, fault: Fault) ->
         )
 
 
-def _least(study: "Study", i: int, of: Callable[[Surface], float]) -> float:
-    """The least value within the bounds of a number of the sensor i."""
+def _planes(study: "Study") -> list[tuple[Surface, str, int]]:
+    """Each surface, the element that it belongs to, and its number there."""
+    return [(s, e.name, i) for e in study.detector.elements for i, s in enumerate(e.surfaces())]
+
+
+def _least(study: "Study", of: Callable[[Surface], float], element: str, number: int) -> float:
+    """The least value within the bounds of something that a surface has."""
 
     def value(design: Detector) -> float:
-        return float(of(design.sensors()[i]))
+        return float(of(design.part(element).surfaces()[number]))
 
-    return extreme(study, value)
+    return extreme(study, value, element)
 
 
 def _check_outside(study: "Study", name: str, term: Outside, fault: Fault) -> None:
@@ -75,13 +82,9 @@ def _check_outside(study: "Study", name: str, term: Outside, fault: Fault) -> No
             message = f"{detector.name} has no element {term.of!r}{near(term.of, bodies) or has}"
         fault(("constraints", name, "of"), message)
         return
-    for i, surface in enumerate(detector.surfaces() if study.space.variables else ()):  # one design is only scored
-
-        def nearness(design: Detector, i: int = i) -> float:
-            plane = design.surfaces()[i]
-            return -float(term.distance(design.part(term.of), plane.position, plane.reach()))
-
-        widest = -extreme(study, nearness)
+    body = detector.part(term.of)  # its place is no variable
+    for surface, element, i in _planes(study) if study.space.variables else ():  # one design is only scored
+        widest = -_least(study, lambda s: -term.distance(body, s.position, s.reach()), element, i)
         if widest < term.clearance * (1 - 1e-12):
             seen = f"reaches {-widest:.6g} mm into" if widest < 0 else f"is within {widest:.6g} mm of"
             corner = ", with its nearest corner" if surface.reach() else ""
