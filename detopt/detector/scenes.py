@@ -11,7 +11,7 @@ from detopt.detector.voxel_map import VoxelFile
 from detopt.materials import Material, material
 from detopt.parameters import quantity
 
-__all__ = ["SCENES", "SHAPES", "Box", "Cylinder", "Filling", "Shapes", "Sphere", "Uniform", "fill"]
+__all__ = ["SCENES", "SHAPES", "Box", "Cylinder", "Filling", "Shapes", "Sphere", "Uniform", "fill", "grid"]
 
 Grid = Float[np.ndarray, "x y z 3"]  # the middles of voxels in mm
 
@@ -31,17 +31,17 @@ class Filling:
         return np.frombuffer(self.cells, np.int16).reshape(self.voxels)
 
 
+def grid(corner: tuple[float, ...], size: tuple[float, ...], voxels: tuple[int, int, int]) -> Grid:
+    """The middles of the voxels of a volume."""
+    middles = (low + wide * (np.arange(n) + 0.5) / n for low, wide, n in zip(corner, size, voxels, strict=True))
+    return np.stack(np.meshgrid(*middles, indexing="ij"), axis=-1)
+
+
 def fill(
     scene: Any, corner: tuple[float, ...], size: tuple[float, ...], voxels: tuple[int, int, int]
 ) -> tuple[Filling, list[int]]:
     """Cut a scene into the voxels of a volume, in mm; and the numbers of the shapes that no voxel has its middle in."""
-    at = np.stack(
-        np.meshgrid(
-            *(low + wide * (np.arange(n) + 0.5) / n for low, wide, n in zip(corner, size, voxels, strict=True)),
-            indexing="ij",
-        ),
-        axis=-1,
-    )
+    at = grid(corner, size, voxels)
     materials, index = scene.placed(at)
     there = np.unique(index)
     different = list(dict.fromkeys(materials[i] for i in there))

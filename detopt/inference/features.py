@@ -35,6 +35,11 @@ class Exposures(NamedTuple):
     fraction: Float[Array, " exposures"]  # of displaced muons that the exposure was drawn with
     condition: Float[Array, "exposures variables"]  # the design in the unit box, for heads that serve many designs
 
+    @property
+    def number(self) -> int:
+        """Number of exposures."""
+        return len(self.fraction)
+
 
 def exposures(
     tracks: Tracks, particles: Particles, fraction: Float[Array, " exposures"], condition: Float[Array, " variables"]

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from detopt.parameters import quantity, whole
 
-__all__ = ["HEADS", "SetHead", "TrackHead"]
+__all__ = ["HEADS", "Head", "SetHead", "TrackHead", "VoxelHead"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,11 @@ class _Head:
         """Muons in one exposure."""
         return 1
 
+    @property
+    def together(self) -> int:
+        """Exposures in a training step."""
+        return max(self.batch // self.exposure, 1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrackHead(_Head):
@@ -54,4 +59,31 @@ class SetHead(_Head):
         return self.muons
 
 
-HEADS: dict[str, type] = {"track": TrackHead, "set": SetHead}
+@dataclass(frozen=True, kw_only=True)
+class VoxelHead(_Head):
+    """Looks at an exposure of a portal as sums on a grid of voxels, and answers what the objective asks about the scene.
+
+    An exposure is a number of cosmic muons through what they aim at; as many as the source's exposure brings, where it is
+    not given.
+    """
+
+    objective: ClassVar[str] = "scene"
+    batch: int = whole(32, least=1)  # exposures in a training step
+    muons: int = whole(0, least=0, most=10_000_000)
+    grid: tuple[int, int, int] = (0, 0, 0)  # voxels of the sums; those of the volume where it is not given
+    bins: int = whole(6, least=2, most=32)  # of the scattering angle
+    momentum: Literal["unknown", "known"] = "unknown"
+
+    @property
+    def exposure(self) -> int:
+        """Muons in one exposure."""
+        return self.muons
+
+    @property
+    def together(self) -> int:
+        """Exposures in a training step."""
+        return self.batch
+
+
+Head = TrackHead | SetHead | VoxelHead
+HEADS: dict[str, type] = {"track": TrackHead, "set": SetHead, "voxels": VoxelHead}

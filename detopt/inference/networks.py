@@ -11,10 +11,11 @@ import equinox as eqx
 from jaxtyping import Array, Float
 
 from detopt.backend import jax, jnp
+from detopt.inference.calibration import platt, pull_width
 from detopt.inference.features import FEATURES, Exposures
 from detopt.inference.heads import SetHead, TrackHead
 
-__all__ = ["Network", "SetNetwork", "TrackNetwork", "make_network", "normalised"]
+__all__ = ["Network", "SetNetwork", "TrackNetwork", "make_network"]
 
 Scores = tuple[Float[Array, " exposures"], Float[Array, " exposures"]]
 Swapped = tuple[Float[Array, "exposures k"], Float[Array, "exposures k"]]  # with the muon k, one at a time
@@ -34,6 +35,21 @@ class Network(eqx.Module):
         shift, scale = jax.lax.stop_gradient((self.shift, self.scale))
         scaled = (joined - shift[None, None, :]) * scale[None, None, :]
         return jnp.where(batch.seen[..., None], scaled, 0.0)
+
+    def normalised(self, batch: Exposures) -> Any:
+        """With the shift and scale of a first batch."""
+        weight = batch.seen[..., None].astype(batch.features.dtype)
+        total = jnp.maximum(jnp.sum(weight), 1.0)
+        mean = jnp.sum(batch.features * weight, axis=(0, 1)) / total
+        variance = jnp.sum((batch.features - mean[None, None, :]) ** 2 * weight, axis=(0, 1)) / total
+        width = jnp.sqrt(variance)
+        # A constant, up to rounding, is no information.
+        scale = jnp.where(width > 1e-4 * (1 + jnp.abs(mean)), 1 / jnp.maximum(width, 1e-12), 0.0)
+        # Design variables run over the unit box.
+        n = batch.condition.shape[1]
+        shift = jnp.concatenate([mean, jnp.full(n, 0.5, mean.dtype)])
+        scale = jnp.concatenate([scale, jnp.full(n, 3.5, mean.dtype)])
+        return eqx.tree_at(lambda net: (net.shift, net.scale), self, (shift, scale))
 
 
 class TrackNetwork(Network):
@@ -63,6 +79,11 @@ class TrackNetwork(Network):
         truth = batch.displaced.astype(odds.dtype)
         entropy = jax.nn.softplus(odds) - truth * odds
         return jnp.mean(entropy, 1), jnp.mean((jax.nn.sigmoid(odds) - truth) ** 2, 1)
+
+    def calibrated(self, pool: Exposures) -> Any:
+        """With log-odds that are right on events which it was not trained on."""
+        fitted = platt(self.raw_log_odds(pool), pool.displaced, pool.seen, self.calibration)
+        return eqx.tree_at(lambda n: n.calibration, self, fitted)
 
 
 class SetNetwork(Network):
@@ -97,6 +118,11 @@ class SetNetwork(Network):
     def scores(self, batch: Exposures) -> Scores:
         """Negative log-likelihood and squared error of the fraction, of each exposure."""
         return _normal_scores(*self.estimate(batch), batch.fraction)
+
+    def calibrated(self, pool: Exposures) -> Any:
+        """With errors that are right on events which it was not trained on."""
+        wider = self.calibration.at[0].add(jnp.log(pull_width(*self.estimate(pool), pool.fraction)))
+        return eqx.tree_at(lambda n: n.calibration, self, wider)
 
     def swapped(self, batch: Exposures, others: Exposures) -> Swapped:
         """The same, with another muon in the place of one of its first."""
@@ -134,19 +160,3 @@ def make_network(head: TrackHead | SetHead, variables: int, key: jax.Array, dtyp
     if isinstance(head, TrackHead):
         return TrackNetwork(shift, scale, nothing, mlp(inputs, 1, first))
     return SetNetwork(shift, scale, nothing, mlp(inputs, head.width, first), mlp(head.width + 1 + variables, 2, second))
-
-
-def normalised(network: Any, batch: Exposures) -> Any:
-    """The network with the shift and scale of a first batch."""
-    weight = batch.seen[..., None].astype(batch.features.dtype)
-    total = jnp.maximum(jnp.sum(weight), 1.0)
-    mean = jnp.sum(batch.features * weight, axis=(0, 1)) / total
-    variance = jnp.sum((batch.features - mean[None, None, :]) ** 2 * weight, axis=(0, 1)) / total
-    width = jnp.sqrt(variance)
-    # A constant, up to rounding, is no information.
-    scale = jnp.where(width > 1e-4 * (1 + jnp.abs(mean)), 1 / jnp.maximum(width, 1e-12), 0.0)
-    # Design variables run over the unit box.
-    n = batch.condition.shape[1]
-    shift = jnp.concatenate([mean, jnp.full(n, 0.5, mean.dtype)])
-    scale = jnp.concatenate([scale, jnp.full(n, 3.5, mean.dtype)])
-    return eqx.tree_at(lambda net: (net.shift, net.scale), network, (shift, scale))

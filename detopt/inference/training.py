@@ -1,4 +1,4 @@
-"""Training a head on muons, and calibrating the uncertainty that it gives."""
+"""Training a head on exposures."""
 
 from typing import Any
 
@@ -6,15 +6,16 @@ import equinox as eqx
 import optax
 from jaxtyping import Array, Float
 
-from detopt.backend import jax, jnp
+from detopt.backend import jax
 from detopt.inference.features import Exposures
-from detopt.inference.heads import SetHead, TrackHead
+from detopt.inference.heads import Head
 from detopt.inference.networks import SetNetwork, TrackNetwork
+from detopt.inference.voxel_network import Pictures, VoxelNetwork
 
-__all__ = ["calibrate", "learn", "make_optimiser", "split", "train"]
+__all__ = ["learn", "make_optimiser", "split", "train"]
 
 
-def make_optimiser(head: TrackHead | SetHead, steps: int) -> optax.GradientTransformation:
+def make_optimiser(head: Head, steps: int) -> optax.GradientTransformation:
     """Adam with the head's schedule over so many steps, and its final learning rate afterwards."""
     if head.schedule == "constant":
         return optax.adam(head.learning_rate)
@@ -29,7 +30,7 @@ def split(network: Any) -> tuple[Any, Any]:
 
 
 def learn(
-    optimiser: optax.GradientTransformation, weights: Any, rest: Any, state: Any, batch: Exposures
+    optimiser: optax.GradientTransformation, weights: Any, rest: Any, state: Any, batch: Exposures | Pictures
 ) -> tuple[Any, Any, Float[Array, ""]]:
     """One step on one batch: new weights, new state of the optimiser, and the loss before."""
 
@@ -42,7 +43,11 @@ def learn(
 
 
 def train(
-    network: TrackNetwork | SetNetwork, pool: Exposures, head: TrackHead | SetHead, steps: int, key: jax.Array
+    network: TrackNetwork | SetNetwork | VoxelNetwork,
+    pool: Exposures | Pictures,
+    head: Head,
+    steps: int,
+    key: jax.Array,
 ) -> tuple[Any, Float[Array, " steps"]]:
     """Train on random batches of a pool of exposures.
 
@@ -58,42 +63,11 @@ def train(
     """
     optimiser = make_optimiser(head, steps)
     weights, rest = split(network)
-    size = max(head.batch // head.exposure, 1)
 
     def step(carry: tuple[Any, Any], key: jax.Array) -> tuple[tuple[Any, Any], Array]:
-        rows = jax.random.randint(key, (size,), 0, len(pool.fraction))
+        rows = jax.random.randint(key, (head.together,), 0, pool.number)
         weights, state, loss = learn(optimiser, carry[0], rest, carry[1], jax.tree.map(lambda x: x[rows], pool))
         return (weights, state), loss
 
     (weights, _), losses = jax.lax.scan(step, (weights, optimiser.init(weights)), jax.random.split(key, steps))
     return eqx.combine(weights, rest), losses
-
-
-def calibrate(network: TrackNetwork | SetNetwork, pool: Exposures) -> Any:
-    """The network with its calibration fitted to events that it was not trained on.
-
-    Log-odds are scaled and shifted to the least cross-entropy (Platt scaling; Guo et al., arXiv:1706.04599); errors of a
-    fraction are scaled to pulls of width one.
-    """
-    if isinstance(network, SetNetwork):
-        mean, sigma = network.estimate(pool)
-        width = jnp.sqrt(jnp.mean(((mean - pool.fraction) / sigma) ** 2))
-        return _with_calibration(network, network.calibration.at[0].add(jnp.log(width)))
-    raw = network.raw_log_odds(pool)
-    truth, seen = pool.displaced.astype(raw.dtype), pool.seen.astype(raw.dtype)
-
-    def loss(calibration: Array) -> Array:
-        odds = jnp.exp(calibration[0]) * raw + calibration[1]
-        return jnp.sum(seen * (jax.nn.softplus(odds) - truth * odds)) / jnp.sum(seen)
-
-    def newton(_: Any, calibration: Array) -> Array:
-        (a, b), (_, c) = jax.hessian(loss)(calibration) + 1e-6 * jnp.eye(2, dtype=raw.dtype)
-        g, h = jax.grad(loss)(calibration)
-        step = jnp.stack([c * g - b * h, a * h - b * g]) / (a * c - b * b)
-        return calibration - jnp.clip(step, -0.5, 0.5)
-
-    return _with_calibration(network, jax.lax.fori_loop(0, 8, newton, network.calibration))
-
-
-def _with_calibration(network: Any, calibration: Array) -> Any:
-    return eqx.tree_at(lambda n: n.calibration, network, calibration)

@@ -76,7 +76,10 @@ class BeamFlips:
 
     def __call__(self, design: Detector, key: jax.Array) -> tuple[Flip, ...]:
         """Of one chunk. `design` is differentiated where it says how far a decision is away."""
-        moving = line_up(design)
+        return self.on(line_up(design), key)
+
+    def on(self, moving: Line, key: jax.Array) -> tuple[Flip, ...]:
+        """The same, of a detector that is lined up."""
         fixed = jax.lax.stop_gradient(moving)
         found = []
         if len(self.edges.stop):

@@ -1,5 +1,6 @@
 """One muon of a study of a beam line or portal: drawn, flown, reconstructed, and what it adds to the terms."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ class BeamMuons:
         physics: Physics,
         arms: tuple[Arm, ...],
         terms: list[Any],
+        columns: Callable[[Reconstructed], Float[Array, " f"]] | None = None,
     ) -> None:
         """
         Args:
@@ -52,19 +54,21 @@ class BeamMuons:
             physics: which effects are on.
             arms: which sensors make a track.
             terms: that want statistics of a muon.
+            columns: what a head wants of a muon, as numbers beside its statistics.
         """
         self.source, self.start, self.physics, self.arms, self.terms = source, start, physics, arms, terms
+        self.columns = columns
         self.names = jax.eval_shape(lambda: line_up(detector).stops).names
         self.sensors = tuple(s.name for s in detector.sensors())
         trigger = detector.trigger
         # What the trigger looks at.
         self.cuts = tuple(name for name in _CUTS if trigger is not None and getattr(trigger, name) is not None)
-        self.fits = any(map(needs_tracks, terms)) or trigger is not None
+        self.fits = any(map(needs_tracks, terms)) or trigger is not None or columns is not None
         self.looks = 1 if self.fits else LOOKS
 
-    def draws(self, key: jax.Array, count: int, dtype: Any) -> BeamDraws:
-        """The random numbers of so many muons."""
-        return draw_events(self.source, self.names, self.sensors, self.physics, key, count, dtype)
+    def draws(self, key: jax.Array, count: int, dtype: Any, evenly: bool = True) -> BeamDraws:
+        """The random numbers of so many muons; independent ones, where a head looks at them together, are not even."""
+        return draw_events(self.source, self.names, self.sensors, self.physics, key, count, dtype, evenly)
 
     def muon(self, line: Line, draws: BeamDraws, decided: Decided) -> Reconstructed:
         """Simulate and reconstruct one muon."""
@@ -115,12 +119,13 @@ class BeamMuons:
         return on, off
 
     def statistics(self, line: Line, draws: BeamDraws, decided: Decided) -> Float[Array, " k"]:
-        """Of one muon: its weight, then that times the statistics of each term."""
+        """Of one muon: its weight, then that times the statistics of each term, then what a head wants."""
         return self._columns(self.muon(line, draws, decided))
 
     def _columns(self, muon: Reconstructed) -> Float[Array, " k"]:
         columns = [jnp.ones(1, muon.weight.dtype), *(statistics_of(term, muon) for term in self.terms)]
-        return muon.weight * jnp.concatenate(columns)
+        weighted = muon.weight * jnp.concatenate(columns)
+        return weighted if self.columns is None else jnp.concatenate([weighted, self.columns(muon)])
 
     def often(self, line: Line, draws: BeamDraws, decided: Decided, key: jax.Array) -> Float[Array, " k"]:
         """The same flight, seen by the sensors several times: where no track is fitted that costs little."""

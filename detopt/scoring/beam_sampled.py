@@ -3,7 +3,7 @@
 Pathwise: positions of hits, widths of scattering, resolutions, fields. By flips: see `detopt.scoring.beam_flips`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,10 +15,11 @@ from detopt.detector.cost import Prices
 from detopt.detector.detector import Detector
 from detopt.gradients.flips import with_flips
 from detopt.parameters import Space
+from detopt.reconstruction.arms import Reconstructed
 from detopt.scoring.beam_flips import BeamFlips
 from detopt.scoring.beam_muons import BeamMuons
 from detopt.scoring.chunks import ChunkedEvaluator
-from detopt.scoring.evaluate import View, score_terms
+from detopt.scoring.evaluate import HeadLoss, View, score_terms
 from detopt.scoring.muon_statistics import statistics_of
 from detopt.scoring.score import Score
 from detopt.simulation.beam_event import fly_event, line_up, undecided
@@ -45,16 +46,19 @@ class BeamEvaluator(ChunkedEvaluator):
         events: int,
         start: Start,
         arms: tuple[Arm, ...],
+        columns: Callable[[Reconstructed], Float[Array, " f"]] | None = None,
+        exposure: int = 1,
         precision: Any = None,
     ) -> None:
         """
         Args (beside those of `ChunkedEvaluator`):
             start: where particles begin; it must not follow the design.
             arms: which sensors make a track.
+            columns: see `BeamMuons`.
         """
-        super().__init__(objectives, constraints, prices, source, physics, space, events, precision=precision)
+        super().__init__(objectives, constraints, prices, source, physics, space, events, exposure, precision)
         self.terms = [t for t in (*self.objectives.values(), *self.constraints.values()) if not _is_about_design(t)]
-        self.muons = BeamMuons(space.detector, source, start, physics, arms, self.terms)
+        self.muons = BeamMuons(space.detector, source, start, physics, arms, self.terms, columns)
         self.flips = BeamFlips(self.muons, space, self.chunk)
 
     def estimators(self) -> dict[str, str]:
@@ -93,7 +97,7 @@ class BeamEvaluator(ChunkedEvaluator):
         looks = jax.random.split(stream(key, "looks"), self.chunk)
         return jnp.mean(jax.vmap(lambda d, k: self.muons.often(line, d, decided, k))(draws, looks), axis=0)
 
-    def _sums(self, design: Detector, head: Any, key: jax.Array) -> Float[Array, "chunks k"]:
+    def _sums(self, design: Detector, head: Any, key: jax.Array) -> Any:
         small = self._cast(design)
         chunk = with_flips(self._chunk, self.flips)
 
@@ -102,13 +106,17 @@ class BeamEvaluator(ChunkedEvaluator):
 
         return jax.lax.scan(step, None, jax.random.split(key, self.chunks))[1]
 
-    def _readout(self, design: Detector, mean: Float[Array, " k"]) -> Score:
+    def _readout(self, design: Detector, mean: Any) -> Score:
+        return self._scored(design, mean)
+
+    def _scored(self, design: Detector, mean: Float[Array, " k"], head: HeadLoss | None = None) -> Score:
+        """From the mean statistics of muons, and what the head does."""
         means, first = {}, 1
         for term in self.terms:
             size = self._size(term)
             means[term] = mean[first : first + size] / mean[0]
             first += size
-        view = View(design, self.prices, None, {}, means=means)
+        view = View(design, self.prices, None, {}, head, means)
         return score_terms(self.objectives, self.constraints, view)
 
     def _size(self, term: Any) -> int:

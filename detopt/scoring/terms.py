@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from detopt.parameters import quantity
 from detopt.scoring.places import Outside, TotalHeight
+from detopt.scoring.scene_terms import Detection, Estimate, ImageError
 from detopt.units import format_quantity
 
 __all__ = ["CONSTRAINTS", "OBJECTIVES"]
@@ -296,6 +297,9 @@ OBJECTIVES: dict[str, type] = {
     "cost": Cost,
     "discrimination": Discrimination,
     "fraction": Fraction,
+    "detection": Detection,
+    "estimate": Estimate,
+    "image": ImageError,
 }
 CONSTRAINTS: dict[str, type] = {
     "cost": Budget,

@@ -18,8 +18,7 @@ import optax
 from jaxtyping import Array, Float
 
 from detopt.backend import jax, jnp
-from detopt.inference.features import Exposures
-from detopt.inference.heads import SetHead, TrackHead
+from detopt.inference.heads import Head
 from detopt.inference.training import learn, split
 from detopt.search.constraints import Inside, penalised, pull
 from detopt.search.problem import FEASIBLE, Point, Problem
@@ -64,8 +63,8 @@ class JointSearcher:
         problem: Problem,
         limits: Callable[[Float[Array, " n"]], Float[Array, " rows"]],
         validation: Callable[[Float[Array, " n"], Any], Point],
-        exposures: Callable[[Float[Array, " n"], jax.Array, int], Exposures] | None,
-        head: TrackHead | SetHead | None,
+        exposures: Callable[[Float[Array, " n"], jax.Array, int], Any] | None,
+        head: Head | None,
         learning_rate: float,
         steps: int,
     ) -> None:
@@ -173,11 +172,11 @@ class JointSearcher:
         if self.head is None or self._exposures is None or self._head_adam is None:
             return state.weights, state.head_optimiser
         steps = self.head.steps_per_design
-        size = max(self.head.batch // self.head.exposure, 1)
+        size = self.head.together
         fresh = jax.lax.stop_gradient(self._exposures(state.u, key, steps * size * self.head.exposure))
         batches = jax.tree.map(lambda x: x.reshape(steps, size, *x.shape[1:]), fresh)
 
-        def step(carry: tuple[Any, Any], batch: Exposures) -> tuple[tuple[Any, Any], Array]:
+        def step(carry: tuple[Any, Any], batch: Any) -> tuple[tuple[Any, Any], Array]:
             weights, optimiser, loss = learn(self._head_adam, carry[0], rest, carry[1], batch)
             return (weights, optimiser), loss
 

@@ -112,6 +112,7 @@ def draw_events(
     key: jax.Array,
     count: int,
     dtype: Any,
+    evenly: bool = True,
 ) -> BeamDraws:
     """The random numbers of N events.
 
@@ -123,7 +124,7 @@ def draw_events(
         return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), drawn)
 
     return BeamDraws(
-        numbers=numbers_of(source, stream(key, "source"), count, dtype, evenly=True),
+        numbers=numbers_of(source, stream(key, "source"), count, dtype, evenly),
         dice=by_name("scattering", names, lambda k: dice(k, count, dtype, physics, False)),
         errors=by_name("response", sensors, lambda k: jax.random.normal(k, (count, 2), dtype)),
         chance=by_name("efficiency", sensors, lambda k: jax.random.uniform(k, (count,), dtype)),

@@ -10,28 +10,30 @@ from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
-import numpy as np
 
 from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
-from detopt.inference.baseline import areas_under_curves, counted_fraction, cross_entropy, roc, significance_odds
-from detopt.inference.features import SIGNIFICANCES, Exposures
-from detopt.inference.networks import SetNetwork, TrackNetwork, make_network, normalised
+from detopt.inference.heads import VoxelHead
+from detopt.inference.networks import TrackNetwork
 from detopt.inference.stored import with_leaves
-from detopt.inference.training import calibrate, train
+from detopt.inference.training import train
+from detopt.inference.voxel_network import VoxelNetwork
 from detopt.runs import Run, RunError
 from detopt.scoring.score import Score
 from detopt.simulation.streams import stream
+from detopt.study.compare import compare_fractions, compare_tracks
+from detopt.study.compare_scenes import compare_scenes
 from detopt.study.evaluate import make_sampler, score_as_dict
+from detopt.study.networks import make_head
 from detopt.study.studies import Study, load_study
 
 __all__ = ["Audited", "Auditor", "Pool", "open_heads"]
 
 POOL_CHUNK, POOL_BLOCK = 2048, 8  # muons that are simulated at once, and how often in one call
-CALIBRATION = 65_536  # muons
-SAMPLE = 131_072  # muons that the figures are made of
-EFFICIENCIES = np.round(np.arange(0.01, 1.0, 0.01), 2)
+CALIBRATION = 65_536  # muons; of heads that look at long exposures, as large a part of those that train them
+SAMPLE = 131_072  # muons that the figures are made of; of such heads, as many as the score is made of
+PART = 8
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Auditor:
         self._pool = Pool(self.evaluate)
         # The heads share the events: only their part of the score is done for each.
         self._scores = eqx.filter_jit(eqx.filter_vmap(self.evaluate, in_axes=(None, eqx.if_array(0), None)))
-        self._calibrate = eqx.filter_jit(eqx.filter_vmap(calibrate, in_axes=(eqx.if_array(0), None)))
+        self._calibrate = eqx.filter_jit(eqx.filter_vmap(_calibrated, in_axes=(eqx.if_array(0), None)))
         self._train = eqx.filter_jit(eqx.filter_vmap(self._from_scratch, in_axes=(None, 0)))
 
     def __call__(self, detector: Detector, title: str = "the design") -> Audited:
@@ -64,18 +66,26 @@ class Auditor:
         if study.head is None:
             self.progress(f"scoring {title}")
             return Audited(score_as_dict(study, self._score(design, None, key)), None, None)
-        known = self._pool(design, stream(self.key, "calibration"), CALIBRATION)
+        scenes = isinstance(study.head, VoxelHead)
+        number = max(CALIBRATION, study.audit.head_events // PART) if scenes else CALIBRATION
+        known = self._pool(design, stream(self.key, "calibration"), number)
         networks = self.train_heads(design, known, title)
         self.progress(f"scoring {title}")
         scores = self._scores(design, networks, key)
         score = self._combined(scores)
-        sample = self._pool(design, stream(self.key, "sample"), SAMPLE)
+        sample = self._pool(design, stream(self.key, "sample"), study.audit.events if scenes else SAMPLE)
         first = jax.tree.map(lambda x: x[0] if eqx.is_array(x) else x, networks)
-        compare = _compare_tracks if study.head.objective == "discrimination" else _compare_fractions
-        limits = study.source.displaced  # type: ignore[union-attr]
-        return Audited(score_as_dict(study, score), compare(first, sample, known, limits), networks)
+        return Audited(score_as_dict(study, score), self._compared(first, sample, known), networks)
 
-    def train_heads(self, design: Detector, known: Exposures, title: str) -> Any:
+    def _compared(self, network: Any, sample: Any, known: Any) -> dict[str, Any]:
+        """One head with its analytic baseline."""
+        study = self.study
+        if isinstance(network, VoxelNetwork):
+            return compare_scenes(network, sample, known)
+        compare = compare_tracks if isinstance(network, TrackNetwork) else compare_fractions
+        return compare(network, sample, known, study.source.displaced)  # type: ignore[union-attr]
+
+    def train_heads(self, design: Detector, known: Any, title: str) -> Any:
         """Heads from scratch, stacked, and calibrated on known muons."""
         audit = self.study.audit
         self.progress(f"drawing {audit.head_events} muons of {title}")
@@ -84,12 +94,14 @@ class Auditor:
         networks = self._train(pool, jax.random.split(stream(self.key, "head"), audit.heads))
         return self._calibrate(networks, known)
 
-    def _from_scratch(self, pool: Exposures, key: jax.Array) -> Any:
+    def _from_scratch(self, pool: Any, key: jax.Array) -> Any:
         head = self.study.head
         assert head is not None
         first, second = jax.random.split(key)
-        network = make_network(head, pool.condition.shape[1], first, pool.features.dtype)
-        network = normalised(network, jax.tree.map(lambda x: x[: max(CALIBRATION // head.exposure, 1)], pool))
+        network = make_head(self.study, first)
+        network = network.normalised(
+            jax.tree.map(lambda x: x[: max(CALIBRATION // head.exposure, head.together)], pool)
+        )
         return train(network, pool, head, self.study.audit.head_steps, second)[0]
 
     def _combined(self, scores: Score) -> Score:
@@ -112,110 +124,25 @@ def open_heads(run: Run, design: str = "final") -> Any:
     study = load_study(run.folder / "study.yaml")
     if study.head is None:
         raise RunError(f"{run.folder} has no head")
-    variables = len(study.space) if study.head.conditioned else 0
-    return with_leaves(make_network(study.head, variables, jax.random.key(0), jnp.float32), arrays)
+    return with_leaves(make_head(study, jax.random.key(0)), arrays)
+
+
+def _calibrated(network: Any, known: Any) -> Any:
+    return network.calibrated(known)
 
 
 class Pool:
     """Draws many muons of a design, some thousand at a time; compiled once for any number."""
 
     def __init__(self, evaluate: Any) -> None:
-        def block(design: Detector, keys: jax.Array) -> Exposures:
+        def block(design: Detector, keys: jax.Array) -> Any:
             drawn = jax.lax.map(lambda k: evaluate.exposures(design, k, POOL_CHUNK), keys)
             return jax.tree.map(lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]), drawn)
 
         self._block = jax.jit(block)
 
-    def __call__(self, design: Detector, key: jax.Array, number: int) -> Exposures:
+    def __call__(self, design: Detector, key: jax.Array, number: int) -> Any:
         """At least so many muons."""
         blocks = math.ceil(number / (POOL_CHUNK * POOL_BLOCK))
         drawn = [self._block(design, keys) for keys in jax.random.split(key, (blocks, POOL_BLOCK))]
         return jax.tree.map(lambda *each: jnp.concatenate(each), *drawn)
-
-
-@eqx.filter_jit
-def _log_odds(network: TrackNetwork, sample: Exposures) -> jax.Array:
-    return network.log_odds(sample)
-
-
-@eqx.filter_jit
-def _estimate(network: SetNetwork, sample: Exposures) -> tuple[jax.Array, jax.Array]:
-    return network.estimate(sample)
-
-
-def _compare_tracks(network: Any, sample: Exposures, known: Exposures, limits: tuple[float, float]) -> dict[str, Any]:
-    """A head against impact-parameter significances, on the same muons: those that have a track."""
-
-    def columns(pool: Exposures) -> tuple[np.ndarray, np.ndarray]:
-        seen = np.asarray(pool.seen)[:, 0]
-        return np.asarray(pool.significance)[seen, 0].astype(float), np.asarray(pool.displaced)[seen, 0]
-
-    significance, displaced = columns(sample)
-    known_significance, known_displaced = columns(known)
-    odds = np.asarray(_log_odds(network, sample))[np.asarray(sample.seen)].astype(float)
-    baselines = []
-    for i, name in enumerate(SIGNIFICANCES):
-        one = significance[:, i]
-        calibrated = significance_odds(known_significance[:, i], known_displaced, one)
-        head_area, area, difference = areas_under_curves(odds, one, displaced)
-        baselines.append(
-            {
-                "name": name,
-                "loss": _pair(*cross_entropy(calibrated, displaced)),
-                "area": _pair(*area),
-                "head_is_better_by": _pair(*difference),
-                "prompt": roc(one, displaced, EFFICIENCIES).tolist(),
-            }
-        )
-    return {
-        "muons": len(odds),
-        "head": {
-            "loss": _pair(*cross_entropy(odds, displaced)),
-            "area": _pair(*head_area),
-            "prompt": roc(odds, displaced, EFFICIENCIES).tolist(),
-        },
-        "baselines": baselines,
-        "efficiency": EFFICIENCIES.tolist(),
-        "reliability": _reliability(1 / (1 + np.exp(-odds)), displaced),
-    }
-
-
-def _reliability(probability: np.ndarray, displaced: np.ndarray) -> list[dict[str, float]]:
-    """Predicted against observed share of displaced muons, in ten bins of equal content."""
-    rows = []
-    for part in np.array_split(np.argsort(probability), 10):
-        p, share = float(probability[part].mean()), float(displaced[part].mean())
-        rows.append({"predicted": p, "observed": share, "error": math.sqrt(max(p * (1 - p), 1e-9) / len(part))})
-    return rows
-
-
-def _compare_fractions(
-    network: Any, sample: Exposures, known: Exposures, limits: tuple[float, float]
-) -> dict[str, Any]:
-    """A head against counting muons beyond a cut on their significance."""
-    mean, sigma = (np.asarray(x, float) for x in _estimate(network, sample))
-    truth = np.asarray(sample.fraction, float)
-    calibration = np.asarray(known.significance, float)[..., 1], np.asarray(known.displaced)
-    counted = counted_fraction(calibration, np.asarray(sample.significance, float)[..., 1], limits)
-    pulls = (mean - truth) / sigma
-    width = float(np.sqrt((pulls**2).mean()))
-    return {
-        "baseline": f"counting beyond a cut on the {SIGNIFICANCES[1]}",
-        "exposures": len(truth),
-        "rms": {"head": _rms(mean - truth), "baseline": _rms(counted - truth)},
-        "pull_width": _pair(width, float((pulls**2).std() / math.sqrt(len(pulls)) / (2 * width))),
-        "estimates": {
-            "truth": truth[:400].tolist(), "head": mean[:400].tolist(), "sigma": sigma[:400].tolist(),
-            "baseline": counted[:400].tolist(),
-        },
-    }  # fmt: skip
-
-
-def _rms(error: np.ndarray) -> dict[str, float]:
-    square = error**2
-    root = math.sqrt(square.mean())
-    return _pair(root, float(square.std() / math.sqrt(len(square)) / (2 * root)))
-
-
-def _pair(value: float, error: float) -> dict[str, float]:
-    return {"value": float(value), "error": float(error)}

@@ -10,6 +10,7 @@ from detopt.scoring.places import Outside
 from detopt.scoring.terms import BEAM, Coverage
 from detopt.simulation.source import Beam, Cosmic, Decay, Gun, Resonance, check_frame, word_of
 from detopt.study.corners import extreme
+from detopt.study.scene_rules import check_scene_questions
 from detopt.study.staging import aim_of
 
 if TYPE_CHECKING:
@@ -25,8 +26,7 @@ def check_beams(study: "Study", fault: Fault) -> None:
     detector, source = study.detector, study.source
     if study.mode == "expected":
         fault(("mode",), f"a {detector.frame} is simulated muon by muon: mode: sampled")
-    if study.head is not None:
-        fault(("head",), "heads look at tracks of a barrel in this version: head: none")
+    check_scene_questions(study, fault)
     if isinstance(source, (Resonance, Decay)):
         fault(
             ("source",), f"source {word_of(source)} is for `detopt simulate` in this frame: studies take single muons"
@@ -110,7 +110,8 @@ def _check_terms(study: "Study", fault: Fault) -> None:
     arms, frame = arms_of(study.detector, study.min_hits), study.detector.frame
     for section, terms in (("objectives", study.objectives), ("constraints", study.constraints)):
         for name, term in terms.items():
-            of = None if isinstance(term, Outside) else getattr(term, "of", None)
+            named = hasattr(term, "needs_head") or isinstance(term, Outside)  # of a shape, or of a body
+            of = None if named else getattr(term, "of", None)
             if of is not None and of not in BEAM:
                 fault((section, name, "of"), f"{of} is of barrels; in a {frame} there are {', '.join(BEAM)}")
             if of == "momentum" and not any(arm.bends for arm in arms):

@@ -5,13 +5,13 @@ from typing import Any
 
 import equinox as eqx
 
-from detopt.backend import jax, jnp
+from detopt.backend import jax
 from detopt.detector.surfaces import as_arrays
-from detopt.inference.networks import make_network
 from detopt.study.differentiable import check_differentiable
 from detopt.study.edges import check_bounds, check_ranges, check_sampled_bounds
 from detopt.study.estimators import estimators
 from detopt.study.evaluate import array_space, make_evaluator, make_sampler, score_as_dict
+from detopt.study.networks import make_head
 from detopt.study.studies import Study
 
 __all__ = ["dry_run"]
@@ -54,10 +54,7 @@ def _sampled(study: Study) -> dict[str, Any]:
     if study.space.variables:
         check_sampled_bounds(study, array_space(study), sampler)
     design, key = as_arrays(study.detector), jax.random.key(study.seed)
-    network = None
-    if study.head is not None:
-        variables = len(study.space) if study.head.conditioned else 0
-        network = make_network(study.head, variables, key, jnp.float32)
+    network = None if study.head is None else make_head(study, key)
     score = eqx.filter_jit(sampler)
     jax.block_until_ready(score(design, network, key).values)
     started = time.perf_counter()

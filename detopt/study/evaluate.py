@@ -11,13 +11,16 @@ from detopt.backend import jax, jnp
 from detopt.detector.arms import arms_of
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
+from detopt.inference.heads import VoxelHead
 from detopt.parameters import Space
 from detopt.scoring.beam_sampled import BeamEvaluator
 from detopt.scoring.evaluate import Evaluator
+from detopt.scoring.portal_sampled import PortalEvaluator
 from detopt.scoring.sampled import SampledEvaluator
 from detopt.scoring.score import Score
 from detopt.search.problem import FEASIBLE
 from detopt.study.faults import BadInput, Fault
+from detopt.study.questions import grid_of, question_of, volume_of
 from detopt.study.staging import fixed_start
 from detopt.study.studies import Study
 
@@ -48,7 +51,7 @@ def _least_efficient(study: Study) -> Detector:
 def make_sampler(study: Study, events: int) -> SampledEvaluator | BeamEvaluator:
     """The study's `evaluate(design, head, key)` in sampled mode, with float32 events."""
     if study.detector.frame != "barrel":
-        return BeamEvaluator(
+        arguments = (
             study.objectives,
             study.constraints,
             study.prices,
@@ -56,8 +59,21 @@ def make_sampler(study: Study, events: int) -> SampledEvaluator | BeamEvaluator:
             study.physics,
             array_space(study),
             events,
-            start=fixed_start(study),
-            arms=arms_of(study.detector, study.min_hits),
+            fixed_start(study),
+            arms_of(study.detector, study.min_hits),
+        )
+        if not isinstance(study.head, VoxelHead):
+            return BeamEvaluator(*arguments, precision=jnp.float32)
+        volume = volume_of(study.detector)
+        assert volume is not None
+        return PortalEvaluator(
+            *arguments,
+            scenes=volume.scene,
+            question=question_of(study),
+            grid=grid_of(study),
+            exposure=study.head.exposure,
+            known_momentum=study.head.momentum == "known",
+            conditioned=study.head.conditioned,
             precision=jnp.float32,
         )
     return SampledEvaluator(

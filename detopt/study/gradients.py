@@ -11,7 +11,6 @@ import numpy as np
 from detopt.backend import jax
 from detopt.detector.surfaces import as_arrays
 from detopt.gradients.check import TOLERANCE, Budget, Row, check, inside
-from detopt.inference.networks import make_network, normalised
 from detopt.inference.training import train
 from detopt.search.joint import BATCHES
 from detopt.simulation.streams import stream
@@ -21,6 +20,7 @@ from detopt.study.edges import check_bounds, check_ranges, check_sampled_bounds
 from detopt.study.estimators import estimators
 from detopt.study.evaluate import array_space, make_evaluator, make_sampler, number
 from detopt.study.faults import BadInput, Fault
+from detopt.study.networks import make_head
 from detopt.study.studies import Study
 
 __all__ = ["check_gradients", "trained_head"]
@@ -159,9 +159,9 @@ def trained_head(study: Study, sampler: Any) -> Any:
     head = study.head
     assert head is not None
     key = stream(jax.random.key(study.seed), "head for gradients")
-    count = min(head.batch * max(head.warm_up, 1), study.audit.head_events)
+    count = min(head.together * head.exposure * max(head.warm_up, 1), study.audit.head_events)
     pool = Pool(sampler)(as_arrays(study.detector), stream(key, "events"), count)
-    network = make_network(head, pool.condition.shape[1], stream(key, "weights"), pool.features.dtype)
-    network = normalised(network, jax.tree.map(lambda x: x[: max(CALIBRATION // head.exposure, 1)], pool))
+    network = make_head(study, stream(key, "weights"))
+    network = network.normalised(jax.tree.map(lambda x: x[: max(CALIBRATION // head.exposure, 1)], pool))
     trained = eqx.filter_jit(lambda net, pool, key: train(net, pool, head, max(head.warm_up, 1), key)[0])
     return trained(network, pool, stream(key, "batches"))

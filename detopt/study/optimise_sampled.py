@@ -18,7 +18,6 @@ from detopt import __version__
 from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
-from detopt.inference.networks import make_network, normalised
 from detopt.inference.stored import leaves
 from detopt.inference.training import train
 from detopt.runs import Run, new_run
@@ -30,6 +29,7 @@ from detopt.study.detectors import open_detector
 from detopt.study.edges import check_sampled_bounds
 from detopt.study.evaluate import array_space, make_evaluator, make_sampler
 from detopt.study.faults import BadInput, Fault
+from detopt.study.networks import make_head
 from detopt.study.optimise import Infeasible, Progress, Search, describe, make_problem, manifest, write_inputs
 from detopt.study.placement import radius_groups
 from detopt.study.studies import Study
@@ -222,7 +222,7 @@ class _JointSearch:
         if self.progress is not None:
             self.progress(Progress(self.steps, 0, f"warming up the head {where}", math.nan))
         key = stream(self.key, f"warm-up {where}")
-        number = min(head.batch * max(head.warm_up, 1), self.study.audit.head_events)
+        number = min(head.together * head.exposure * max(head.warm_up, 1), self.study.audit.head_events)
         if u is not None:
             pool = self._pool(self.space.place(u), stream(key, "events"), number)
         else:
@@ -233,8 +233,8 @@ class _JointSearch:
                 for i, p in enumerate(points)
             ]
             pool = jax.tree.map(lambda *each: jnp.concatenate(each), *parts)
-        network = make_network(head, pool.condition.shape[1], stream(key, "weights"), pool.features.dtype)
-        return self._train(normalised(network, pool), pool, stream(key, "batches"))
+        network = make_head(self.study, stream(key, "weights"))
+        return self._train(network.normalised(pool), pool, stream(key, "batches"))
 
     def _trained(self, network: Any, pool: Any, key: jax.Array) -> Any:
         head = self.study.head

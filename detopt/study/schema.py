@@ -196,6 +196,13 @@ def _material(value: Any, info: ValidationInfo) -> Material:
     return known[value]
 
 
+def _materials(value: Any, info: ValidationInfo) -> tuple[Material, ...]:
+    """One or several."""
+    if isinstance(value, list) and value:
+        return tuple(_material(v, info) for v in value)
+    return (_material(value, info),)
+
+
 def read_density(value: Any) -> float:
     """Read a density in g/cm3 that some matter could have; raises PydanticCustomError."""
     if isinstance(value, dict):
@@ -250,6 +257,8 @@ def model(cls: type) -> type[BaseModel]:
             check = _material
             if field.name == "material":
                 fields["density"] = (Annotated[Any, BeforeValidator(read_density)], None)
+        elif hints[field.name] == tuple[Material, ...]:
+            check = _materials
         elif hints[field.name] in _PLAIN:
             check = _PLAIN[hints[field.name]]
         else:
@@ -300,7 +309,8 @@ def read(
     frees = [name for name, value in fields.items() if isinstance(value, Free)]
     for name in frees if not free else ():
         document.fault((*place, name), f"{name} cannot be a variable: only the numbers of the detector can")
-    if "material" in fields and (density := fields.pop("density")) is not None and fields["material"] is not None:
+    beside = {"material", "density"} <= fields.keys()
+    if beside and (density := fields.pop("density")) is not None and fields["material"] is not None:
         fields["material"] = fields["material"].with_density(density)
     return None if frees and not free else fields
 

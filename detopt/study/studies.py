@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from detopt.detector.cost import Prices
 from detopt.detector.detector import Detector
-from detopt.inference.heads import HEADS, SetHead, TrackHead
+from detopt.inference.heads import HEADS, Head
 from detopt.parameters import Space, Variable
 from detopt.scoring.terms import CONSTRAINTS, OBJECTIVES
 from detopt.simulation.physics import Physics
@@ -19,6 +19,7 @@ from detopt.study.faults import BadInput
 from detopt.study.library import find
 from detopt.study.meaning import check_meaning
 from detopt.study.plugins import is_from_outside, made
+from detopt.study.questions import with_exposures
 from detopt.study.schema import read, read_choice, read_file
 from detopt.study.settings import SEARCHES, Audit, GradientSearch, Tracking
 from detopt.study.variables import VariablesReader
@@ -64,7 +65,7 @@ class Study:
     search: GradientSearch
     physics: Physics
     min_hits: int | None
-    head: TrackHead | SetHead | None
+    head: Head | None
     audit: Audit
     seed: int
     notes: tuple[str, ...] = ()
@@ -211,6 +212,7 @@ class _Reader:
             document=self.document,
         )
         if not any(d.faults for d in self.documents):
+            study = with_exposures(study)
             check_meaning(study, self.fault, self.notes)
         return replace(study, notes=tuple(self.notes))
 
@@ -251,7 +253,7 @@ class _Reader:
         source = None if content is None else read_source(*content)
         return source
 
-    def _head(self, data: Any) -> tuple[bool, TrackHead | SetHead | None]:
+    def _head(self, data: Any) -> tuple[bool, Head | None]:
         """Whether it could be read, and the head."""
         if data is None or data == "none":
             return True, None

@@ -9,8 +9,8 @@ from scipy.special import expit
 from detopt.backend import jax, jnp
 from detopt.inference.features import FEATURES, Exposures
 from detopt.inference.heads import SetHead, TrackHead
-from detopt.inference.networks import make_network, normalised
-from detopt.inference.training import calibrate, train
+from detopt.inference.networks import make_network
+from detopt.inference.training import train
 
 APART = 1.5  # distance of the two normal distributions, of width one
 compiled = partial(jax.jit, static_argnums=(2, 3))
@@ -38,9 +38,9 @@ def toy(seed, exposures, muons, limits):
 def trained(head, pool, calibration, steps):
     @jax.jit
     def run(key, pool, calibration):
-        network = normalised(make_network(head, 0, jax.random.key(1), jnp.float32), pool)
+        network = make_network(head, 0, jax.random.key(1), jnp.float32).normalised(pool)
         network, losses = train(network, pool, head, steps, key)
-        arrays = jax.tree.leaves(calibrate(network, calibration))
+        arrays = jax.tree.leaves(network.calibrated(calibration))
         return [a for a in arrays if hasattr(a, "dtype")], losses
 
     arrays, losses = run(jax.random.key(2), pool, calibration)

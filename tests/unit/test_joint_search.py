@@ -7,7 +7,7 @@ import pytest
 from detopt.backend import jax, jnp
 from detopt.inference.features import FEATURES, Exposures
 from detopt.inference.heads import TrackHead
-from detopt.inference.networks import make_network, normalised
+from detopt.inference.networks import make_network
 from detopt.inference.training import split, train
 from detopt.scoring.score import Score
 from detopt.search.joint import BATCHES, MOST, JointSearcher, drowned, is_better
@@ -50,7 +50,7 @@ def searched():
     )
     start = jnp.array([0.4, 0.7])
     pool = muons(start, key, 8192)
-    network = normalised(make_network(HEAD, 0, key, jnp.float64), pool)
+    network = make_network(HEAD, 0, key, jnp.float64).normalised(pool)
     network = eqx.filter_jit(lambda n, p, k: train(n, p, HEAD, HEAD.warm_up, k)[0])(network, pool, key)
     return searcher, start, network, list(searcher.rounds(start, network, key))
 

@@ -1,0 +1,227 @@
+"""`evaluate` of portals whose head looks at exposures: each with a scene of its own, drawn at random.
+
+The head's loss is no sum over muons. Where a decision flips, one muon of its exposure changes: to first order the loss
+follows the sums that the head looks at, by its slope, which is one number for each flip; for a random few of them the loss
+is taken with that muon and without it, and what the first order missed there stands for all.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Array, Float
+
+from detopt.backend import jax, jnp
+from detopt.detector.arms import Arm
+from detopt.detector.cost import Prices
+from detopt.detector.detector import Detector
+from detopt.detector.random_scenes import Drawn, RandomFilling
+from detopt.gradients.flips import Flip, with_flips
+from detopt.inference.muon_columns import MUON_COLUMNS, columns_of_muon
+from detopt.inference.questions import Grid, Question
+from detopt.inference.voxel_network import Pictures, VoxelNetwork
+from detopt.inference.voxel_sums import mean_sums
+from detopt.parameters import Space
+from detopt.scoring.beam_sampled import BeamEvaluator
+from detopt.scoring.evaluate import HeadLoss
+from detopt.scoring.score import Score
+from detopt.simulation.beam_event import Line, line_up, undecided
+from detopt.simulation.draws import Start
+from detopt.simulation.landing import spread
+from detopt.simulation.physics import Physics
+from detopt.simulation.scene_draws import draw_scene, filled
+from detopt.simulation.source import Source
+from detopt.simulation.streams import stream
+
+__all__ = ["PortalEvaluator"]
+
+EXACT = 2  # flips of an exposure for which the head's loss is taken with and without the muon
+
+
+class _Sums(NamedTuple):
+    """Means over muons, and over exposures for the head."""
+
+    muons: Float[Array, "*n k"]
+    head: Float[Array, "*n 2"]
+
+
+class PortalEvaluator(BeamEvaluator):
+    """See `ChunkedEvaluator`."""
+
+    def __init__(
+        self,
+        objectives: Mapping[str, Any],
+        constraints: Mapping[str, Any],
+        prices: Prices,
+        source: Source,
+        physics: Physics,
+        space: Space,
+        events: int,
+        start: Start,
+        arms: tuple[Arm, ...],
+        scenes: RandomFilling,
+        question: Question,
+        grid: Grid,
+        exposure: int,
+        known_momentum: bool = False,
+        conditioned: bool = False,
+        precision: Any = None,
+    ) -> None:
+        """
+        Args (beside those of `BeamEvaluator`):
+            scenes: of the only volume.
+            question: that the head is asked.
+            grid: that it looks at.
+            exposure: muons that it looks at together.
+            known_momentum: whether it is told the momentum.
+            conditioned: whether it is told the design variables.
+        """
+        super().__init__(
+            objectives, constraints, prices, source, physics, space, events, start, arms,
+            columns=lambda muon: columns_of_muon(muon, grid.middle, known_momentum),
+            exposure=exposure, precision=precision,
+        )  # fmt: skip
+        self.scenes, self.question, self.grid, self.conditioned = scenes, question, grid, conditioned
+        self.flips.flipped = math.ceil(exposure / (self.chunk / self.flips.flipped))
+        self.flips.chunk = exposure
+
+    # -- exposures ---------------------------------------------------------------------------------------------------------
+
+    def _scene(self, key: jax.Array, dtype: Any) -> tuple[Drawn, Float[Array, " answers"]]:
+        """A scene, and the true answer."""
+        scene = draw_scene(self.scenes, stream(key, "scene"), dtype)
+        if self.question.kind == "map":
+            x0 = np.array([m.X0 for m in self.scenes.scene.materials])
+            return scene, jnp.moveaxis(jnp.asarray(np.log(x0), dtype)[scene.cells], 2, 0).ravel()
+        return scene, jnp.asarray(scene.truth[self.question.of], dtype)[None]
+
+    def _looked_into(self, line: Line, key: jax.Array) -> tuple[Line, Float[Array, " answers"]]:
+        """The detector around a scene."""
+        scene, truth = self._scene(key, line.stops.middle.dtype)
+        return eqx.tree_at(lambda s: s.stops, line, filled(line.stops, self.scenes, scene.cells)), truth
+
+    def _muons(self, line: Line, key: jax.Array) -> tuple[Float[Array, "M k"], Float[Array, "M f"]]:
+        """The muons of one exposure: their statistics, and what a head looks at."""
+        draws = self.muons.draws(stream(key, "muons"), self.exposure, line.stops.middle.dtype, evenly=False)
+        decided = undecided(line)
+        both = jax.vmap(lambda d: self.muons.statistics(line, d, decided))(draws)
+        return both[:, :-MUON_COLUMNS], both[:, -MUON_COLUMNS:]
+
+    def exposures(self, design: Detector, key: jax.Array, number: int) -> Pictures:
+        """Fresh exposures, as heads see them, of so many muons or some more."""
+        condition, line = self._condition(design), line_up(self._cast(design))
+
+        def one(key: jax.Array) -> tuple[Array, Array]:
+            inside, truth = self._looked_into(line, key)
+            return mean_sums(self._muons(inside, key)[1], self.grid), truth
+
+        keys = jax.random.split(key, math.ceil(number / self.exposure))
+        sums, truth = jax.lax.map(one, keys)
+        return self._pictures(sums, truth, condition)
+
+    def _pictures(self, sums: Array, truth: Array, condition: Array) -> Pictures:
+        number = len(truth)
+        muons = jnp.full(number, self.exposure, sums.dtype)
+        return Pictures(sums, muons, truth, jnp.broadcast_to(condition, (number, len(condition))))
+
+    def _condition(self, design: Detector) -> Float[Array, " variables"]:
+        """What a head is told of the design: its variables in the unit box, or nothing."""
+        dtype = jnp.result_type(*jax.tree.leaves(self._cast(design)))
+        if not (self.conditioned and self.space.variables):
+            return jnp.zeros(0, dtype)
+        return jnp.stack(self.space.coordinates(design, jnp.log)).astype(dtype)
+
+    # -- the score ---------------------------------------------------------------------------------------------------------
+
+    def _sums(self, design: Detector, head: Any, key: jax.Array) -> _Sums:
+        small, condition = self._cast(design), self._condition(design)
+        chunk = with_flips(self._exposed, self._flips)
+
+        def step(_: None, key: jax.Array) -> tuple[None, _Sums]:
+            return None, chunk((small, condition), head, key)
+
+        return jax.lax.scan(step, None, jax.random.split(key, self.chunks))[1]
+
+    def _keys(self, key: jax.Array) -> jax.Array:
+        return jax.random.split(key, self.chunk // self.exposure)
+
+    def _exposed(self, moving: tuple[Detector, Array], head: VoxelNetwork, key: jax.Array) -> _Sums:
+        design, condition = moving
+        line = line_up(design)
+
+        def one(key: jax.Array) -> _Sums:
+            inside, truth = self._looked_into(line, key)
+            statistics, columns = self._muons(inside, key)
+            losses = head.scores(self._pictures(head.reduced(columns)[None], truth[None], condition))
+            return _Sums(statistics.mean(0), jnp.concatenate(losses))
+
+        return jax.tree.map(lambda x: x.mean(0), jax.lax.map(one, self._keys(key)))
+
+    def _flips(self, moving: tuple[Detector, Array], head: VoxelNetwork, key: jax.Array) -> tuple[Flip, ...]:
+        design, condition = moving
+        line, condition = line_up(design), jax.lax.stop_gradient(condition)
+        keys = self._keys(key)
+
+        def one(key: jax.Array) -> tuple[Flip, ...]:
+            inside, truth = self._looked_into(line, key)
+            columns = jax.lax.stop_gradient(self._muons(inside, key)[1])
+            sums = head.reduced(columns)
+
+            def losses(sums: Array) -> Float[Array, " 2"]:
+                return jnp.concatenate(head.scores(self._pictures(sums[None], truth[None], condition)))
+
+            _, back = jax.vjp(losses, sums)
+            slopes = jax.vmap(lambda unit: back(unit)[0])(jnp.eye(2, dtype=sums.dtype))
+            found = []
+            for i, flip in enumerate(self.flips.on(inside, stream(key, "flips"))):
+                found += self._of_head(head, flip, losses, slopes, columns, sums, stream(key, f"exact {i}"))
+            return tuple(found)
+
+        every = jax.lax.map(one, keys)
+        # A mean over exposures.
+        return tuple(jax.tree.map(_in_a_row, f._replace(weight=f.weight / len(keys))) for f in every)
+
+    def _of_head(
+        self, head: VoxelNetwork, flip: Flip, losses: Any, slopes: Array, columns: Array, sums: Array, key: jax.Array
+    ) -> list[Flip]:
+        """A flip of muons as one of the sums, and its corrections."""
+        on, off = (jax.lax.stop_gradient(x) for x in (flip.on, flip.off))
+        muons = len(columns)
+        first_order = jnp.stack(
+            [head.projected(s, on[:, -MUON_COLUMNS:]) - head.projected(s, off[:, -MUON_COLUMNS:]) for s in slopes], -1
+        )
+        nothing = jnp.zeros_like(first_order)
+        count = len(flip.weight)
+        some = min(EXACT, count)
+        # Any of the muons may stand back for the flipped one: they are alike.
+        rows = spread(jnp.full(count, 1 / count), key, some)
+
+        def exact(row: Array, other: Array) -> Float[Array, " 2"]:
+            def with_muon(columns_of_one: Array) -> Array:
+                change = head.reduced(columns_of_one[None]) - head.reduced(other[None])
+                return losses(sums + change / muons)
+
+            return muons * (with_muon(on[row, -MUON_COLUMNS:]) - with_muon(off[row, -MUON_COLUMNS:]))
+
+        missed = jax.vmap(exact)(rows, columns[:some]) - first_order[rows]
+        return [
+            Flip(
+                _Sums(on[:, :-MUON_COLUMNS], first_order), _Sums(off[:, :-MUON_COLUMNS], nothing),
+                flip.weight, flip.handle,
+            ),
+            Flip(
+                _Sums(jnp.zeros_like(on[rows, :-MUON_COLUMNS]), missed),
+                _Sums(jnp.zeros_like(on[rows, :-MUON_COLUMNS]), nothing[:some]),
+                flip.weight[rows] * count / some, flip.handle[rows],
+            ),
+        ]  # fmt: skip
+
+    def _readout(self, design: Detector, mean: Any) -> Score:
+        squared = mean.head[1] * self.question.range**2
+        return self._scored(design, mean.muons, HeadLoss(mean.head[0], squared))
+
+
+def _in_a_row(x: Array) -> Array:
+    return x.reshape(-1, *x.shape[2:])
