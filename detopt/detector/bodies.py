@@ -60,7 +60,7 @@ class Volume(_Body):
 
     corner: Any = quantity("mm", vector=True, doc="the corner of least x, y and z")
     size: Any = quantity("mm", vector=True, above=0, doc="full width along x, y and z")
-    voxels: tuple[int, int, int] = FROM_FILE  # along x, y and z
+    voxels: tuple[int, int, int] = FROM_FILE  # along x, y and z; a scene in a file says how many
     scene: Any  # a `Filling`: which material each voxel has
 
     @property

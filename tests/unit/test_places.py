@@ -7,6 +7,7 @@ from texts import changed
 import detopt
 from detopt.backend import jax, jnp
 from detopt.detector.cost import Prices
+from detopt.detector.surfaces import as_arrays
 from detopt.parameters import Space
 from detopt.scoring.evaluate import View
 from detopt.scoring.terms import CONSTRAINTS
@@ -70,6 +71,14 @@ def test_heights_and_distances_count_corners(tmp_path):
     assert found[0] == pytest.approx((1200 + z + 1100) / 2500 - 1, rel=1e-12)
     distances = [1200 - z - 300, 500, 300, 700 - 200, 1100 - 200]
     assert found[1:] == pytest.approx([1 - d / 50 for d in distances], rel=1e-12)
+
+
+def test_the_length_of_a_beam_line():
+    detector = detopt.load("beam_spectrometer")
+    z = [s.position for s in detector.sensors()]
+    term = CONSTRAINTS["total_height"](max=1000.0)
+    (excess,) = term.excess(View(as_arrays(detector), Prices(), None, {}))
+    assert float(excess) == pytest.approx((max(z) - min(z)) / 1000 - 1)
 
 
 def test_the_gradient_is_the_difference(tmp_path):
