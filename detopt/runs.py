@@ -115,7 +115,11 @@ class Run:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""
-        write_atomically(self.folder / name, text.encode())
+        self.write_bytes(name, text.encode())
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Write a file as it is."""
+        write_atomically(self.folder / name, content)
 
     def write_arrays(self, name: str, arrays: Mapping[str, Any]) -> None:
         """Write named arrays (.npz), in a folder below where the name says so."""

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from detopt.detector.sensor import Readout, Surface
 from detopt.detector.slices import MOST_SLICES, slices_of
+from detopt.detector.voxel_map import FROM_FILE
 from detopt.materials import Material
 from detopt.parameters import quantity, whole
 
@@ -59,7 +60,7 @@ class Volume(_Body):
 
     corner: Any = quantity("mm", vector=True, doc="the corner of least x, y and z")
     size: Any = quantity("mm", vector=True, above=0, doc="full width along x, y and z")
-    voxels: tuple[int, int, int]  # along x, y and z
+    voxels: tuple[int, int, int] = FROM_FILE  # along x, y and z; a scene in a file says how many
     scene: Any  # a `Filling`: which material each voxel has
 
     @property

@@ -10,6 +10,8 @@ from detopt.detector.sensor import Surface
 
 __all__ = ["layout"]
 
+_MOST_NAMES = 8
+
 
 def layout(
     surfaces: tuple[Surface, ...], elements: tuple[Any, ...], magnets: tuple[Dipole | Magnet, ...]
@@ -74,12 +76,17 @@ def _volume(volume: Volume) -> dict[str, Any]:
         "resolution": None,
         "centre": list(volume.centre),
         "span": list(volume.span),
-        "material": ", ".join(str(m) for m in scene.materials),
+        "material": _listed([str(m) for m in scene.materials]),
         "voxels": list(volume.voxels),
         # 1 / X0 of the densest voxel on the line of sight, along y and along x: rows along x or y, of values along z.
         "densest_x": per_mm.max(1).tolist(),
         "densest_y": per_mm.max(0).tolist(),
     }
+
+
+def _listed(names: list[str]) -> str:
+    """A map of X0 has hundreds."""
+    return ", ".join(names) if len(names) <= _MOST_NAMES else f"{', '.join(names[:_MOST_NAMES])} and others"
 
 
 def _magnet(magnet: Dipole | Magnet) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from detopt.detector.slices import slices_of
+from detopt.detector.voxel_map import VoxelFile
 from detopt.materials import Material, material
 from detopt.parameters import quantity
 
@@ -135,4 +136,4 @@ class Shapes:
         return [self.fill, *(s.material for s in self.shapes)], index
 
 
-SCENES: dict[str, type] = {"uniform": Uniform, "shapes": Shapes}
+SCENES: dict[str, type] = {"uniform": Uniform, "shapes": Shapes, "file": VoxelFile}

@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -36,6 +37,13 @@ class Surface:
     centre: tuple[Any, Any] = (0.0, 0.0)  # of a plane, as are the next two
     span: tuple[Any, Any] | None = None
     tilt: tuple[Any, Any] = (0.0, 0.0)
+
+    def reach(self, sin: Callable[[Any], Any] = math.sin, cos: Callable[[Any], Any] = math.cos) -> Any:
+        """How far its corners are from `position` along z, in mm: 0 unless it is tilted. For arrays give their sin, cos."""
+        if self.span is None:
+            return 0.0
+        (width, height), (about_x, about_y) = self.span, self.tilt
+        return 0.5 * (abs(width * sin(about_y)) + abs(height * sin(about_x) * cos(about_y)))
 
 
 @dataclass(frozen=True)

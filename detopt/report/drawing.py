@@ -28,6 +28,7 @@ __all__ = ["draw_detector", "draw_layout", "spread"]
 
 LABEL = 9.5  # font size
 ROW, LETTER = 0.19, 0.076  # inches that a label takes: its height, and its width a letter
+TITLE = 0.105  # inches that a letter of a title takes
 THICKNESS = LinearSegmentedColormap.from_list("thickness", ["#3b8bdf", "#a263c9", "#e0503a"])  # on light and on dark
 
 Layout = Sequence[dict[str, Any]]
@@ -90,17 +91,17 @@ def draw_layout(
     round_ = any(s.kind in ("cylinder", "disk") for s in shapes)
     second = 2.2 if inside else 3.0 if round_ else 0.0
     margin = max(_word([s for s in shapes if s.beside], 1), 0.4)
-    column = max(0.9 + width + margin, 6.6 / len(designs))
+    thickest = max((s.thickness for s in shapes if s.measures and s.thickness > 0), default=0.0)
+    beside = 5.4 if thickest else 0.5  # the title: its colours
+    title = plain(title)
+    column = max(0.9 + width + margin, 6.6 / len(designs), (beside + TITLE * (len(title) + 1)) / len(designs))
     floor = 0.6 + (second + 0.95 if round_ else 0.0)
     heading = 0.75 if after is None and to_scale else 1.0
 
     with styled():
         figure = Drawing(column * len(designs), floor + height + top + heading)
         total = figure.get_size_inches()[1]
-        thickest = max((s.thickness for s in shapes if s.measures and s.thickness > 0), default=0.0)
-        room = figure.get_figwidth() - (5.4 if thickest else 0.5)
-        text = plain(title, int(room / 0.105))
-        figure.text(0.25 / figure.get_figwidth(), 1 - 0.2 / total, text, va="top", size=13, weight="bold")
+        figure.text(0.25 / figure.get_figwidth(), 1 - 0.2 / total, title, va="top", size=13, weight="bold")
         _thickness_scale(figure, thickest, total)
         shown = names if after is not None else ("",)
         side_axis = "xy"[across] + " [%s]"

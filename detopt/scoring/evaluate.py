@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from detopt.backend import jax, jnp
 from detopt.detector.cost import Prices, cost
 from detopt.detector.detector import Detector
+from detopt.detector.sensor import Surface
 from detopt.reconstruction.expected import ExpectedTracks, expected_tracks, fewest_hits
 from detopt.reconstruction.patterns import hit_patterns
 from detopt.scoring.core import GAUSSIAN
@@ -58,7 +59,7 @@ class View:
         self.head, self.means = head, means
         self.dtype = jnp.result_type(*jax.tree.leaves(design))
         self.cost = cost(design, prices)
-        self.sensors = design.sensors()
+        self.sensors, self.surfaces = design.sensors(), design.surfaces()
 
     def nodes(self, term: Any) -> Nodes:
         """The particles that a term averages over."""
@@ -85,6 +86,20 @@ class View:
             if len(positions) > 1:
                 found += list(jnp.diff(jnp.sort(jnp.stack(positions))))
         return found
+
+    def part(self, name: str) -> Any:
+        """An element of the design."""
+        return self._design.part(name)
+
+    def reach(self, surface: Surface) -> Any:
+        """How far the corners of a plane are from its middle along z, in mm."""
+        return surface.reach(jnp.sin, jnp.cos)
+
+    def height(self) -> Float[Array, ""]:
+        """From the lowest end of a sensor to the highest along z, in mm."""
+        low = jnp.stack([s.position - self.reach(s) for s in self.sensors])
+        high = jnp.stack([s.position + self.reach(s) for s in self.sensors])
+        return jnp.max(high) - jnp.min(low)
 
     def with_pitch(self, names: tuple[str, ...]) -> list[Any]:
         """The named elements, or all that have a pitch."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from detopt.parameters import quantity
+from detopt.scoring.places import Outside, TotalHeight
 from detopt.scoring.scene_terms import Detection, Estimate, ImageError
 from detopt.units import format_quantity
 
@@ -303,6 +304,8 @@ OBJECTIVES: dict[str, type] = {
 CONSTRAINTS: dict[str, type] = {
     "cost": Budget,
     "minimum_gap": MinimumGap,
+    "total_height": TotalHeight,
+    "outside": Outside,
     "coverage": Coverage,
     "material_floor": MaterialFloor,
     "resolution": ResolutionLimit,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from detopt.detector.arms import arms_of
 from detopt.detector.detector import Detector
 from detopt.detector.elements import BODIES
+from detopt.scoring.places import Outside
 from detopt.scoring.terms import BEAM, Coverage
 from detopt.simulation.source import Beam, Cosmic, Decay, Gun, Resonance, check_frame, word_of
 from detopt.study.corners import extreme
@@ -109,7 +110,8 @@ def _check_terms(study: "Study", fault: Fault) -> None:
     arms, frame = arms_of(study.detector, study.min_hits), study.detector.frame
     for section, terms in (("objectives", study.objectives), ("constraints", study.constraints)):
         for name, term in terms.items():
-            of = None if hasattr(term, "needs_head") else getattr(term, "of", None)
+            named = hasattr(term, "needs_head") or isinstance(term, Outside)  # of a shape, or of a body
+            of = None if named else getattr(term, "of", None)
             if of is not None and of not in BEAM:
                 fault((section, name, "of"), f"{of} is of barrels; in a {frame} there are {', '.join(BEAM)}")
             if of == "momentum" and not any(arm.bends for arm in arms):

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from detopt.detector.detector import FIELDS, Detector
 from detopt.detector.elements import BODIES, ELEMENTS, BarrelStack, Volume
 from detopt.detector.magnets import Dipole
+from detopt.detector.overlap import stands_in
 from detopt.detector.trigger import Trigger
 from detopt.materials import Material
 from detopt.parameters import Variable, declaration, quantities
@@ -141,9 +142,14 @@ def _read_elements(
             continue
         _check_element(chosen[0], entry, frame, document, at)
         if chosen[0] is Volume and chosen[1] is not None:
-            chosen[1]["scene"] = read_scene(entry.get("scene"), chosen[1], document, (*at, "scene"), materials)
-            if chosen[1]["scene"] is None:
+            scene = entry.get("scene")
+            if "voxels" not in entry and not (isinstance(scene, dict) and scene.get("type") == "file"):
+                document.fault((*at, "voxels"), "voxels is missing")
                 continue
+            filling = read_scene(scene, chosen[1], document, (*at, "scene"), materials)
+            if filling is None:
+                continue
+            chosen[1].update(scene=filling, voxels=filling.voxels)
         element = _build(chosen, name, frees, document, at)
         if element is not None:
             _check_geometry(element, document, at)
@@ -229,12 +235,13 @@ def _check_bodies(elements: list[Any], document: Document, place: Place) -> None
             if isinstance(other, BODIES):
                 inside = other.z[0] < high and other.z[1] > low
             else:
-                inside = any(low < s.position < high for s in other.surfaces())
+                inside = any(stands_in(s, body) for s in other.surfaces())
             if inside:
                 where = "size" if isinstance(body, Volume) else "z"
                 document.fault(
                     (*place, i, where),
-                    f"{other.name} stands inside {body.name}: slabs and volumes may touch, not overlap",
+                    f"{other.name} stands inside {body.name}, which reaches from z = {body.z[0]:g} mm to {body.z[1]:g} mm: "
+                    "slabs and volumes may touch, not overlap, and planes stay out of them with all corners",
                 )
                 return
 

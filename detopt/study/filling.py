@@ -8,8 +8,10 @@ import numpy as np
 
 from detopt.detector.random_scenes import RANDOM_SHAPES, RandomScene, fill_at_random
 from detopt.detector.scenes import SCENES, SHAPES, Filling, Shapes, fill
+from detopt.detector.voxel_map import FROM_FILE, VoxelFile
 from detopt.materials import Material
 from detopt.study.document import Document, Place
+from detopt.study.scene_files import read_voxels
 from detopt.study.schema import read_choice
 
 __all__ = ["read_scene"]
@@ -51,7 +53,14 @@ def read_scene(
                 f"{corner[k] + size[k]:g} mm: keep it inside",
             )
             return None
-    filling, lost = fill(cls(**fields), volume["corner"], volume["size"], volume["voxels"])
+    voxels, scene = volume["voxels"], cls(**fields)
+    if isinstance(scene, VoxelFile):
+        given = None if voxels == FROM_FILE else voxels
+        scene = read_voxels(scene.path, given, document, place, materials)
+        if scene is None:
+            return None
+        voxels = scene.index.shape
+    filling, lost = fill(scene, volume["corner"], volume["size"], voxels)
     for i in lost:
         document.fault((*place, "shapes", i), "no voxel has its middle inside: make it larger, or the voxels smaller")
     return None if lost else filling

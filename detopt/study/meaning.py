@@ -12,6 +12,7 @@ from detopt.parameters import quantities
 from detopt.scoring.terms import Budget, Cost, Coverage, MaterialFloor, MinimumGap
 from detopt.study.beams import check_beams
 from detopt.study.corners import extreme
+from detopt.study.room import check_room
 from detopt.study.sampling import check_sampling
 from detopt.study.schema import near
 
@@ -37,6 +38,7 @@ def check_meaning(study: "Study", fault: Callable[..., None], notes: list[str]) 
         check_beams(study, fault)
     if study.space.variables:  # a single design is only scored
         _check_limits(study, fault)
+    check_room(study, fault)
     _check_prices(study, fault)
 
 

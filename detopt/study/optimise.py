@@ -32,7 +32,7 @@ from detopt.study.placement import grid_start, radius_groups
 from detopt.study.resolution import resolution_table
 from detopt.study.studies import Study
 from detopt.study.tidy import tidier
-from detopt.study.write import PluginFiles, detector_with, inline_detector, resolved_study
+from detopt.study.write import Companions, detector_with, inline_detector, resolved_study
 
 __all__ = ["Infeasible", "Progress", "Search", "describe", "make_problem", "manifest", "optimise_study", "write_inputs"]
 
@@ -295,17 +295,17 @@ def _commit() -> str | None:
 
 
 def write_inputs(run: Run, study: Study) -> str:
-    """study.yaml with everything in it, and the files of its plug-ins; returns the text of the detector."""
-    plugins = PluginFiles()
+    """study.yaml with everything in it, and the files of its plug-ins and scenes; returns the text of the detector."""
+    companions = Companions()
 
     def read(path: Path) -> str:
-        return plugins.beside(path.read_text(encoding="utf-8-sig"), path.parent)
+        return companions.beside(path.read_text(encoding="utf-8-sig"), path.parent)
 
     study_text = read(study.path)
     detector_text = inline_detector(study_text) if study.detector_path is None else read(study.detector_path)
     included = {place: read(path) for place, path in study.included.items()}
-    for name, text in plugins.texts.items():
-        run.write_text(name, text)
+    for name, content in companions.contents.items():
+        run.write_bytes(name, content)
     run.write_text("study.yaml", resolved_study(study_text, detector_text, included))
     return detector_text
 

@@ -1,6 +1,5 @@
 """What simulations read off a beam line or portal: where particles start, and what they aim at. No JAX."""
 
-import math
 from typing import TYPE_CHECKING
 
 from detopt.detector.detector import Detector
@@ -20,11 +19,7 @@ _MARGIN = 10.0  # mm between where particles start and the first element
 def start_of(detector: Detector) -> float:
     """Where particles start: before the first element of a beam line, above the highest of a portal."""
     forward = -1 if detector.frame == "portal" else 1
-    ends = []
-    for s in detector.surfaces():
-        width, height = s.span or (0.0, 0.0)
-        reach = abs(math.sin(s.tilt[0])) * height / 2 + abs(math.sin(s.tilt[1])) * width / 2
-        ends.append(forward * s.position - reach)
+    ends = [forward * s.position - s.reach() for s in detector.surfaces()]
     bodies = [e for e in detector.elements if isinstance(e, (*BODIES, Magnet))]
     ends += [forward * z for e in (*bodies, *detector.magnets()) for z in e.z]
     return forward * (min(ends) - _MARGIN)

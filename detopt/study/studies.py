@@ -140,6 +140,12 @@ def _read_kind(kinds: dict[str, type], data: Any, document: Document, place: Pla
     return None if chosen is None or chosen[1] is None else made(chosen[0], chosen[1], document.fault, place)
 
 
+_EQUAL = (
+    "what is to be equal is one variable, and no constraint: upper_1.span: {bounds: [1 m, 2 m], same_for: [upper_2]} "
+    "moves the spans of a station together"
+)
+
+
 class _Reader:
     """Reads one study; faults gather in the documents, so that all are reported at once."""
 
@@ -264,6 +270,9 @@ class _Reader:
         what, terms = section.removesuffix("s"), {}
         for name, entry in data.items():
             place: Place = (section, name)
+            if section == "constraints" and isinstance(entry, dict) and entry.get("type") == "equal":
+                self.fault((*place, "type"), _EQUAL)
+                continue
             content = self._content(entry, place, what) if section == "objectives" else (entry, self.document, place)
             if content is not None and (term := read_term(kinds, *content, what)) is not None:
                 terms[name] = term

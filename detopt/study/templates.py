@@ -8,6 +8,7 @@ from detopt.study.document import Document
 from detopt.study.faults import BadInput, Fault
 from detopt.study.library import find, shipped_files
 from detopt.study.plugins import files_in
+from detopt.study.scene_files import scene_files_in
 from detopt.study.schema import near
 
 __all__ = ["copy_template", "library"]
@@ -48,7 +49,7 @@ def copy_template(name: str, out: Path) -> list[Path]:
             found = find(path, kind, source.parent) if isinstance(path, str) else None
             if found is not None:
                 wanted.append((found, out / kind / found.name))
-    wanted += {w: None for origin, target in wanted for w in _plugins(origin, target.parent).items()}
+    wanted += {w: None for origin, target in wanted for w in _companions(origin, target.parent).items()}
     taken = [Fault(str(target), None, None, "", "is there already") for _, target in wanted if target.exists()]
     if taken:
         raise BadInput(taken)
@@ -61,7 +62,9 @@ def copy_template(name: str, out: Path) -> list[Path]:
     return [target for _, target in wanted]
 
 
-def _plugins(origin: Path, folder: Path) -> dict[Path, Path]:
-    """The files of the classes that a YAML file names, and where they lie beside its copy."""
-    files = files_in(Document(origin).data, origin.parent)
-    return {file: folder / node["type"].partition(":")[0] for node, file in files}
+def _companions(origin: Path, folder: Path) -> dict[Path, Path]:
+    """The files of the classes and scenes that a YAML file names, and where they lie beside its copy."""
+    data = Document(origin).data
+    files = [(file, folder / node["type"].partition(":")[0]) for node, file in files_in(data, origin.parent)]
+    files += [(file, folder / scene["path"]) for scene, file in scene_files_in(data, origin.parent)]
+    return dict(files)

@@ -13,9 +13,10 @@ from detopt.parameters import Quantity, Space, Variable, quantities
 from detopt.study.detectors import read_detector
 from detopt.study.document import Document, Place
 from detopt.study.plugins import files_in
+from detopt.study.scene_files import scene_files_in
 from detopt.units import format_quantity, parse_quantity, split_quantity
 
-__all__ = ["PluginFiles", "detector_with", "inline_detector", "resolved_study"]
+__all__ = ["Companions", "detector_with", "inline_detector", "resolved_study"]
 
 DIGITS = 7  # of the numbers written: 0.1 nm in a millimetre, and short enough to read
 
@@ -127,23 +128,25 @@ def _text(number: float, declared: Quantity, variable: Variable | None, instead_
     return format_quantity(number, unit, digits=17)
 
 
-class PluginFiles:
-    """Files of plug-ins that lie beside the YAML of a run folder, each under a name of its own."""
+class Companions:
+    """Files of plug-ins and scenes that lie beside the YAML of a run folder, each under a name of its own."""
 
     def __init__(self) -> None:
-        self.texts: dict[str, str] = {}  # by name
+        self.contents: dict[str, bytes] = {}  # by name
 
     def beside(self, text: str, folder: Path) -> str:
-        """The YAML of a file in `folder`, with the plug-ins that it names as they will lie beside it."""
+        """The YAML of a file in `folder`, with the files that it names as they will lie beside it."""
         data = _yaml().load(text)
-        named = list(files_in(data, folder))
-        for holder, file in named:
+        plugins, scenes = list(files_in(data, folder)), list(scene_files_in(data, folder))
+        for holder, file in plugins:
             holder["type"] = f"./{self._name(file)}:{holder['type'].partition(':')[2]}"
-        return _dump(data) if named else text
+        for scene, file in scenes:
+            scene["path"] = self._name(file)
+        return _dump(data) if plugins or scenes else text
 
     def _name(self, file: Path) -> str:
-        content, number, name = file.read_text(encoding="utf-8-sig"), 1, file.name
-        while self.texts.setdefault(name, content) != content:
+        content, number, name = file.read_bytes(), 1, file.name
+        while self.contents.setdefault(name, content) != content:
             number += 1
             name = f"{file.stem}_{number}{file.suffix}"
         return name

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 
+import numpy as np
 import pytest
 
 import detopt
@@ -72,3 +73,19 @@ def test_files_that_are_named_exist(readme, root):
     )
     assert named
     assert [n for n in named if not (root / n).exists()] == []
+
+
+def test_the_scene_files(readme, tmp_path, monkeypatch):
+    """Each of the two ways to write one is read."""
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(np\.savez.*?)```", readme, re.DOTALL)
+    index = np.array([[[0, 1], [0, 0]]])
+    volume = "corner: [-1 m, -1 m, -1 m], size: [2 m, 2 m, 2 m], scene: {type: file, path: cargo.npz}"
+    (tmp_path / "cargo.yaml").write_text(
+        f"schema: 1\nname: cargo\nframe: portal\nelements:\n  - {{name: load, type: volume, {volume}}}\n"
+    )
+    for line in code.strip().splitlines():
+        exec(line, {"np": np, "X0": np.where(index, 5.612, 304e3), "index": index})
+        load = detopt.load("cargo.yaml").part("load")
+        assert load.voxels == (1, 2, 2)
+        assert load.scene.materials[load.scene.index[0, 0, 1]].density == pytest.approx(11.35, rel=1e-3)

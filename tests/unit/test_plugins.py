@@ -360,15 +360,15 @@ def test_check_evaluate_optimise_and_read_again(outside, cli, monkeypatch):
 
 def test_two_files_of_one_name(outside, tmp_path):
     """Each keeps a name of its own in the run folder."""
-    from detopt.study.write import PluginFiles
+    from detopt.study.write import Companions
 
     (outside / "double_sided.py").write_text("# another\n" + (PLUGINS / "double_sided.py").read_text())
-    files = PluginFiles()
+    files = Companions()
     first = files.beside(DETECTOR, outside / "detectors")
     second = files.beside(DETECTOR, outside)
     assert first == DETECTOR
     assert second.count("./double_sided_2.py:DoubleLayer") == 3
-    assert set(files.texts) == {"double_sided.py", "double_sided_2.py"}
+    assert set(files.contents) == {"double_sided.py", "double_sided_2.py"}
     assert files.beside("schema: 1\nname:   x  # kept\n", outside) == "schema: 1\nname:   x  # kept\n"
 
 
