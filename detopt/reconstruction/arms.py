@@ -9,9 +9,11 @@ from detopt.backend import jnp
 from detopt.detector.arms import Arm
 from detopt.detector.stops import Stops
 from detopt.reconstruction.beam_fit import fit_line, linear_track, straight_track
+from detopt.reconstruction.level_fit import Crossing, fit_level
 from detopt.simulation.beam_event import Sensors, Sight
 from detopt.simulation.flight import Leg, Muon
 from detopt.simulation.physics import Physics
+from detopt.simulation.scattering import highland_variance, velocity
 
 __all__ = ["ArmTrack", "Reconstructed", "fit_arm"]
 
@@ -58,12 +60,17 @@ def fit_arm(
         arm: which of them make the track.
         physics: which effects are on.
     """
+    if (
+        sensors.alike
+        and listed.sequence is not None
+        and not (listed.tilted or len(listed.field) or _bodies_between(listed))
+    ):
+        return _fit_level(listed, leg, charge, sensors, sight, arm, physics)
     own, at = np.array(arm.sensors), np.array([sensors.at[i] for i in arm.sensors])
     # The planes may change places when they are free to move.
     first = jnp.asarray(at)[jnp.argmin(listed.forward * listed.middle[at, 2])]
     muon = Muon(*(x[first] for x in leg.before))
-    bodies_between = listed.thick and listed.forward > 0  # in a portal they are between the arms
-    if len(listed.field) or bodies_between:
+    if len(listed.field) or _bodies_between(listed):
         # What the muon crossed is what the track is taken to cross: an undisturbed one may pass beside an edge.
         rows, order = np.arange(len(listed.names)), listed.order
         track = linear_track(listed, muon, charge, physics, first, arm.bends, leg.crossed)
@@ -78,6 +85,42 @@ def fit_arm(
     fit = fit_line(order, track, deviation, weights, arm.min_hits)
     slopes = muon.direction[:2] / jnp.where(muon.direction[2] == 0, 1.0, muon.direction[2])
     truth = jnp.concatenate([muon.position[:2], slopes, (charge / muon.momentum)[None]])[: len(fit.change)]
+    found = fit.found & muon.alive
+    return ArmTrack(found, muon.position[2], truth + fit.change, truth, fit.covariance, fit.chi2, fit.freedom)
+
+
+def _bodies_between(listed: Stops) -> bool:
+    """Whether there may be bodies between the sensors of an arm: in a portal they are between the arms."""
+    return listed.thick and listed.forward > 0
+
+
+def _fit_level(
+    listed: Stops, leg: Leg, charge: Float[Array, ""], sensors: Sensors, sight: Sight, arm: Arm, physics: Physics
+) -> ArmTrack:
+    """The same where planes are level, of a known order, and measure x as well as y."""
+    assert listed.sequence is not None
+    mine = _rows(listed, sensors, arm).tolist()
+    rows = [i for i in listed.sequence if i in mine]
+    sensor = {sensors.at[i]: i for i in arm.sensors}
+    first = next(i for i in rows if i in sensor)
+    muon = Muon(*(x[first] for x in leg.before))
+    slope = muon.direction[:2] / jnp.where(muon.direction[2] == 0, 1.0, muon.direction[2])
+    oblique = jnp.maximum(jnp.abs(muon.direction[2]), 1e-3)
+    crossings, measured, zero = [], jnp.zeros_like(oblique), jnp.zeros_like(oblique)
+    for row in rows:
+        crossed, z = leg.crossed[row], listed.middle[row, 2]
+        momentum = (leg.before.momentum[row] + leg.after.momentum[row]) / 2
+        x_over_X0 = jnp.where(crossed, listed.matter[row] / listed.medium.X0[row] / oblique, 0.0)
+        variance = highland_variance(x_over_X0, listed.body[row] / oblique, momentum, velocity(momentum, physics))
+        weight, deviation = zero, (zero, zero)
+        if (i := sensor.get(row)) is not None:
+            weight = jnp.where(sight.seen[i] & crossed, sensors.weight[i, 0], 0.0)
+            measured = measured + (weight > 0)
+            at = muon.position[:2] + slope * (z - muon.position[2]) - listed.middle[row, :2]
+            deviation = (sight.local[i, 0] - at[0], sight.local[i, 1] - at[1])
+        crossings.append(Crossing(z, weight, deviation, variance))
+    fit = fit_level(crossings, (slope[0], slope[1]), arm.min_hits, measured)
+    truth = jnp.concatenate([muon.position[:2], slope])
     found = fit.found & muon.alive
     return ArmTrack(found, muon.position[2], truth + fit.change, truth, fit.covariance, fit.chi2, fit.freedom)
 

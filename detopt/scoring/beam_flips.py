@@ -76,7 +76,7 @@ class BeamFlips:
 
     def __call__(self, design: Detector, key: jax.Array) -> tuple[Flip, ...]:
         """Of one chunk. `design` is differentiated where it says how far a decision is away."""
-        moving = line_up(design)
+        moving = self.muons.line(design)
         fixed = jax.lax.stop_gradient(moving)
         found = []
         if len(self.edges.stop):

@@ -8,8 +8,10 @@ from jaxtyping import Array, Bool, Float
 from detopt.backend import jax, jnp
 from detopt.detector.arms import Arm
 from detopt.detector.detector import Detector
+from detopt.parameters import Space
 from detopt.reconstruction.arms import ArmTrack, Reconstructed, fit_arm
 from detopt.scoring.muon_statistics import needs_tracks, statistics_of
+from detopt.scoring.unchanging import Unchanging
 from detopt.simulation.beam_event import (
     BeamDraws,
     Decided,
@@ -37,7 +39,7 @@ class BeamMuons:
 
     def __init__(
         self,
-        detector: Detector,
+        space: Space,
         source: Source,
         start: Start,
         physics: Physics,
@@ -46,7 +48,7 @@ class BeamMuons:
     ) -> None:
         """
         Args:
-            detector: its numbers are arrays; which they are does not matter.
+            space: the design variables, and the detector that they change.
             source: where muons come from.
             start: where they begin; it must not follow the design.
             physics: which effects are on.
@@ -54,7 +56,9 @@ class BeamMuons:
             terms: that want statistics of a muon.
         """
         self.source, self.start, self.physics, self.arms, self.terms = source, start, physics, arms, terms
-        self.names = jax.eval_shape(lambda: line_up(detector).stops).names
+        detector, self.unchanging = space.detector, Unchanging.of(space)
+        line = jax.eval_shape(lambda: line_up(detector).stops)
+        self.names, self.bulk = line.names, line.bulk
         self.sensors = tuple(s.name for s in detector.sensors())
         trigger = detector.trigger
         # What the trigger looks at.
@@ -62,9 +66,13 @@ class BeamMuons:
         self.fits = any(map(needs_tracks, terms)) or trigger is not None
         self.looks = 1 if self.fits else LOOKS
 
+    def line(self, design: Detector) -> Line:
+        """A detector lined up, with all that is known about it."""
+        return self.unchanging.line(design)
+
     def draws(self, key: jax.Array, count: int, dtype: Any) -> BeamDraws:
         """The random numbers of so many muons."""
-        return draw_events(self.source, self.names, self.sensors, self.physics, key, count, dtype)
+        return draw_events(self.source, self.names, self.bulk, self.sensors, self.physics, key, count, dtype)
 
     def muon(self, line: Line, draws: BeamDraws, decided: Decided) -> Reconstructed:
         """Simulate and reconstruct one muon."""

@@ -9,9 +9,10 @@ from jaxtyping import Array, Bool, Float, Int
 from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
 from detopt.detector.stops import Stops, stops
+from detopt.simulation.bits import normal_pairs, uniforms
 from detopt.simulation.draws import Numbers, Start
 from detopt.simulation.flight import Leg, Muon, fly
-from detopt.simulation.matter import Dice, dice
+from detopt.simulation.matter import Dice
 from detopt.simulation.physics import Physics
 from detopt.simulation.rays import from_numbers, numbers_of
 from detopt.simulation.source import Source
@@ -35,7 +36,7 @@ class BeamDraws(NamedTuple):
     """All that is random in an event."""
 
     numbers: Numbers  # of the source
-    dice: Dice  # (s, 5) at every stop
+    dice: Dice  # (s,) of each at every stop; None of what this physics does not need
     errors: Float[Array, "*N n 2"]  # of the hits, in units of the resolution
     chance: Float[Array, "*N n"]  # there is a hit where it is below the efficiency
 
@@ -56,6 +57,7 @@ class Sensors(eqx.Module):
     resolution: Float[Array, "n 2"]  # 0 where nothing is measured
     weight: Float[Array, "n 2"]  # 1 / resolution^2, 0 where nothing is measured
     efficiency: Float[Array, " n"]
+    alike: bool = eqx.field(static=True, default=False)  # known to measure x as well as y, each of them
 
 
 class Line(eqx.Module):
@@ -107,6 +109,7 @@ def undecided(line: Line) -> Decided:
 def draw_events(
     source: Source,
     names: tuple[str, ...],
+    bulk: tuple[bool, ...],
     sensors: tuple[str, ...],
     physics: Physics,
     key: jax.Array,
@@ -115,19 +118,35 @@ def draw_events(
 ) -> BeamDraws:
     """The random numbers of N events.
 
-    Every stop and every sensor has streams of its own, by its name. None of them depends on the design.
+    Every stop and every sensor has streams of its own, by its name. None of them depends on the design. `bulk` tells which
+    stops are thick, and displace a muon.
     """
-
-    def by_name(which: str, listed: tuple[str, ...], draw: Any) -> Any:
-        drawn = jax.vmap(draw)(each(stream(key, which), listed))
-        return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), drawn)
-
-    return BeamDraws(
+    looks = each(stream(key, "response"), sensors)
+    drawn = BeamDraws(
         numbers=numbers_of(source, stream(key, "source"), count, dtype, evenly=True),
-        dice=by_name("scattering", names, lambda k: dice(k, count, dtype, physics, False)),
-        errors=by_name("response", sensors, lambda k: jax.random.normal(k, (count, 2), dtype)),
-        chance=by_name("efficiency", sensors, lambda k: jax.random.uniform(k, (count,), dtype)),
+        dice=_dice(each(stream(key, "scattering"), names), np.array(bulk), physics, count, dtype),
+        errors=jnp.stack(normal_pairs(looks, count, dtype), -1).swapaxes(0, 1),
+        chance=uniforms(each(stream(key, "efficiency"), sensors), count, dtype).T,
     )
+    # Drawn once: the compiler would rather draw again wherever a number is used.
+    return jax.lax.optimization_barrier(drawn)
+
+
+def _dice(keys: Array, bulk: Bool[np.ndarray, " s"], physics: Physics, count: int, dtype: Any) -> Dice:
+    """Of N events at s stops, what this physics needs (N, s)."""
+    angles, aside = normal_pairs(keys, count, dtype), [jnp.zeros((len(bulk), count), dtype)] * 2
+    if bulk.any():
+        thick = np.flatnonzero(bulk)
+        aside = [x.at[thick].set(z) for x, z in zip(aside, normal_pairs(keys[thick], count, dtype, 1), strict=True)]
+    energy, transfers, hard = None, (None, None), (None, None, None)
+    if physics.energy_loss and physics.straggling:
+        energy, transfers = (
+            normal_pairs(keys, count, dtype, 2)[0],
+            tuple(uniforms(keys, count, dtype, i) for i in (3, 4)),
+        )
+    if physics.tails:
+        hard = tuple(uniforms(keys, count, dtype, i) for i in (5, 6, 7))
+    return jax.tree.map(jnp.transpose, Dice((*angles, energy, *aside), (*transfers, *hard)))
 
 
 def begin(source: Source, start: Start, numbers: Numbers) -> tuple[Muon, Array, Array]:
@@ -149,8 +168,17 @@ def fly_event(
 
 def see(line: Line, leg: Leg, draws: BeamDraws, decided: Decided) -> Sight:
     """What the sensors make of one muon."""
-    sensors, at = line.sensors, np.array(line.sensors.at)
+    sensors, stops = line.sensors, line.stops
+
+    def at(columns: Array) -> Array:
+        """Of the sensors. Taken one by one, no muon's numbers are moved about."""
+        return jnp.stack([columns[i] for i in sensors.at])
+
     fires = jnp.where(decided.fires == 0, sensors.efficiency > draws.chance, decided.fires > 0)
-    local = leg.local[at] + draws.errors * sensors.resolution
-    position = line.stops.middle[at] + jnp.sum(local[:, :, None] * line.stops.axes[at, :2], axis=1)
-    return Sight(leg.crossed[at] & fires, local, position)
+    local = at(leg.local) + draws.errors * sensors.resolution
+    middle = at(stops.middle)
+    if stops.tilted:
+        position = middle + jnp.sum(local[:, :, None] * at(stops.axes)[:, :2], axis=1)
+    else:
+        position = jnp.concatenate([middle[:, :2] + local, middle[:, 2:]], -1)
+    return Sight(at(leg.crossed) & fires, local, position)
