@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from detopt.backend import jnp
+from detopt.backend import jax, jnp
 from detopt.detector.arms import Arm
 from detopt.detector.stops import Stops
 from detopt.reconstruction.beam_fit import fit_line, linear_track, straight_track
@@ -103,26 +103,26 @@ def _fit_level(
     rows = [i for i in listed.sequence if i in mine]
     sensor = {sensors.at[i]: i for i in arm.sensors}
     first = next(i for i in rows if i in sensor)
-    muon = Muon(*(x[first] for x in leg.before))
-    slope = muon.direction[:2] / jnp.where(muon.direction[2] == 0, 1.0, muon.direction[2])
-    oblique = jnp.maximum(jnp.abs(muon.direction[2]), 1e-3)
+    (x, y, z0), (ux, uy, uz), _, alive = jax.tree.map(lambda column: column[first], leg.met)
+    along = jnp.where(uz == 0, 1.0, uz)
+    slope = (ux / along, uy / along)
+    oblique = jnp.maximum(jnp.abs(uz), 1e-3)
     crossings, measured, zero = [], jnp.zeros_like(oblique), jnp.zeros_like(oblique)
     for row in rows:
-        crossed, z = leg.crossed[row], listed.middle[row, 2]
-        momentum = (leg.before.momentum[row] + leg.after.momentum[row]) / 2
+        crossed, middle = leg.crossed[row], listed.middle[row]
+        momentum = (leg.met.momentum[row] + leg.left.momentum[row]) / 2
         x_over_X0 = jnp.where(crossed, listed.matter[row] / listed.medium.X0[row] / oblique, 0.0)
         variance = highland_variance(x_over_X0, listed.body[row] / oblique, momentum, velocity(momentum, physics))
         weight, deviation = zero, (zero, zero)
         if (i := sensor.get(row)) is not None:
-            weight = jnp.where(sight.seen[i] & crossed, sensors.weight[i, 0], 0.0)
+            weight = jnp.where(sight.fired[i] & crossed, sensors.weight[i, 0], 0.0)
             measured = measured + (weight > 0)
-            at = muon.position[:2] + slope * (z - muon.position[2]) - listed.middle[row, :2]
-            deviation = (sight.local[i, 0] - at[0], sight.local[i, 1] - at[1])
-        crossings.append(Crossing(z, weight, deviation, variance))
-    fit = fit_level(crossings, (slope[0], slope[1]), arm.min_hits, measured)
-    truth = jnp.concatenate([muon.position[:2], slope])
-    found = fit.found & muon.alive
-    return ArmTrack(found, muon.position[2], truth + fit.change, truth, fit.covariance, fit.chi2, fit.freedom)
+            path, (u, v) = middle[2] - z0, sight.sides[i]
+            deviation = (u - (x + slope[0] * path - middle[0]), v - (y + slope[1] * path - middle[1]))
+        crossings.append(Crossing(middle[2], weight, deviation, variance))
+    fit = fit_level(crossings, slope, arm.min_hits, measured)
+    truth = jnp.stack([x, y, *slope])
+    return ArmTrack(fit.found & alive, z0, truth + fit.change, truth, fit.covariance, fit.chi2, fit.freedom)
 
 
 def _rows(listed: Stops, sensors: Sensors, arm: Arm) -> Int[np.ndarray, " r"]:

@@ -71,7 +71,7 @@ class BeamMuons:
         return self.unchanging.line(design)
 
     def draws(self, key: jax.Array, count: int, dtype: Any) -> BeamDraws:
-        """The random numbers of so many muons."""
+        """The random numbers of so many muons, which are along the last axis of each array."""
         return draw_events(self.source, self.names, self.bulk, self.sensors, self.physics, key, count, dtype)
 
     def muon(self, line: Line, draws: BeamDraws, decided: Decided) -> Reconstructed:
@@ -90,12 +90,13 @@ class BeamMuons:
         leg, muon, charge, weight = flown
         sight = see(line, leg, draws, decided)
         tracks: tuple[ArmTrack, ...] = ()
-        passes = self.enough(sight.seen)
+        passes = self.enough(sight.fired)
         if self.fits:
             tracks = tuple(
                 fit_arm(line.stops, leg, charge, line.sensors, sight, arm, self.physics) for arm in self.arms
             )
-            passes = passes & jnp.stack([t.found for t in tracks]).all() if tracks else passes
+            for track in tracks:
+                passes = passes & track.found
         for i, cut in enumerate(self.cuts):
             margin = _margin(cut, line.trigger, tracks)
             passes = passes & jnp.where(decided.passes[i] == 0, margin > 0, decided.passes[i] > 0)
@@ -103,10 +104,12 @@ class BeamMuons:
             weight, muon.momentum, charge, sight.seen, sight.position, line.sensors.resolution, tracks, passes
         )
 
-    def enough(self, seen: Bool[Array, " n"]) -> Bool[Array, ""]:
+    def enough(self, fired: tuple[Array, ...]) -> Bool[Array, ""]:
         """Whether each arm has the hits that it needs."""
-        arms = [jnp.sum(seen[np.array(arm.sensors)]) >= arm.min_hits for arm in self.arms]
-        return jnp.stack(arms).all() if arms else jnp.ones((), bool)
+        passes = jnp.ones((), bool)
+        for arm in self.arms:
+            passes = passes & (sum(fired[i].astype(int) for i in arm.sensors) >= arm.min_hits)
+        return passes
 
     def margin(self, cut: int, line: Line, draws: BeamDraws) -> Float[Array, ""]:
         """How far a muon passes a cut."""

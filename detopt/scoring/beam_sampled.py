@@ -73,13 +73,13 @@ class BeamEvaluator(ChunkedEvaluator):
         """Fraction of the muons that stop on the way, or turn back in a field."""
         line = self.muons.line(self._cast(design))
         draws = self.muons.draws(key, count, line.stops.middle.dtype)
-        legs, _ = jax.vmap(lambda d: fly_event(line, self.source, self.muons.start, self.physics, d))(draws)
+        legs, _ = jax.vmap(lambda d: fly_event(line, self.source, self.muons.start, self.physics, d), in_axes=-1)(draws)
         return jnp.mean((legs.crossed & ~legs.after.alive).any(-1))
 
     def quiet(self, design: Detector) -> Bool[Array, " s"]:
         """Which stops a muon crosses that starts in the middle of the source and is not scattered."""
         line = self.muons.line(self._cast(design))
-        still = jax.tree.map(lambda x: x[0], self.muons.draws(jax.random.key(0), 1, line.stops.middle.dtype))
+        still = jax.tree.map(lambda x: x[..., 0], self.muons.draws(jax.random.key(0), 1, line.stops.middle.dtype))
         numbers = {n: jnp.zeros_like(x) if n in normals_of(self.source) else x for n, x in still.numbers.items()}
         straight = replace(self.physics, tails=False, straggling=False)
         zero = still._replace(numbers=numbers, dice=jax.tree.map(jnp.zeros_like, still.dice))
@@ -91,7 +91,9 @@ class BeamEvaluator(ChunkedEvaluator):
         line = self.muons.line(design)
         draws, decided = self.muons.draws(key, self.chunk, line.stops.middle.dtype), undecided(line)
         looks = jax.random.split(stream(key, "looks"), self.chunk)
-        return jnp.mean(jax.vmap(lambda d, k: self.muons.often(line, d, decided, k))(draws, looks), axis=0)
+        return jnp.mean(
+            jax.vmap(lambda d, k: self.muons.often(line, d, decided, k), in_axes=(-1, 0))(draws, looks), axis=0
+        )
 
     def _sums(self, design: Detector, head: Any, key: jax.Array) -> Float[Array, "chunks k"]:
         small = self._cast(design)
@@ -117,7 +119,7 @@ class BeamEvaluator(ChunkedEvaluator):
 
         def of_one(key: jax.Array) -> Array:
             line = self.muons.line(design)
-            draws = jax.tree.map(lambda x: x[0], self.muons.draws(key, 1, line.stops.middle.dtype))
+            draws = jax.tree.map(lambda x: x[..., 0], self.muons.draws(key, 1, line.stops.middle.dtype))
             return statistics_of(term, self.muons.muon(line, draws, undecided(line)))
 
         return jax.eval_shape(of_one, jax.random.key(0)).shape[0]

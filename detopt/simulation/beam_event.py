@@ -10,6 +10,8 @@ from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
 from detopt.detector.stops import Stops, stops
 from detopt.simulation.bits import normal_pairs, uniforms
+from detopt.simulation.cosmic import Cosmic
+from detopt.simulation.cosmic_rays import cosmic_parts
 from detopt.simulation.draws import Numbers, Start
 from detopt.simulation.flight import Leg, Muon, fly
 from detopt.simulation.matter import Dice
@@ -33,12 +35,12 @@ __all__ = [
 
 
 class BeamDraws(NamedTuple):
-    """All that is random in an event."""
+    """All that is random in an event. Of N events, each array has them along its last axis: vmap with in_axes=-1."""
 
     numbers: Numbers  # of the source
     dice: Dice  # (s,) of each at every stop; None of what this physics does not need
-    errors: Float[Array, "*N n 2"]  # of the hits, in units of the resolution
-    chance: Float[Array, "*N n"]  # there is a hit where it is below the efficiency
+    errors: Float[Array, "2 n *N"]  # of the hits along both sides, in units of the resolution
+    chance: Float[Array, "n *N"]  # there is a hit where it is below the efficiency
 
 
 class Decided(NamedTuple):
@@ -69,11 +71,21 @@ class Line(eqx.Module):
 
 
 class Sight(NamedTuple):
-    """What the n sensors saw of one muon."""
+    """What the n sensors saw of one muon, each by itself."""
 
-    seen: Bool[Array, " n"]
-    local: Float[Array, "n 2"]  # along the two sides, from the middle, in mm
+    fired: tuple[Array, ...]
+    sides: tuple[tuple[Array, Array], ...]  # along the two sides, from the middle, in mm
     position: Float[Array, "n 3"]  # in the laboratory, in mm
+
+    @property
+    def seen(self) -> Bool[Array, " n"]:
+        """Which saw it."""
+        return jnp.stack(self.fired)
+
+    @property
+    def local(self) -> Float[Array, "n 2"]:
+        """All `sides`."""
+        return jnp.stack([jnp.stack(pair) for pair in self.sides])
 
 
 def line_up(design: Detector) -> Line:
@@ -122,18 +134,18 @@ def draw_events(
     stops are thick, and displace a muon.
     """
     looks = each(stream(key, "response"), sensors)
-    drawn = BeamDraws(
-        numbers=numbers_of(source, stream(key, "source"), count, dtype, evenly=True),
+    return BeamDraws(
+        numbers=jax.tree.map(
+            lambda x: jnp.moveaxis(x, 0, -1), numbers_of(source, stream(key, "source"), count, dtype, evenly=True)
+        ),
         dice=_dice(each(stream(key, "scattering"), names), np.array(bulk), physics, count, dtype),
-        errors=jnp.stack(normal_pairs(looks, count, dtype), -1).swapaxes(0, 1),
-        chance=uniforms(each(stream(key, "efficiency"), sensors), count, dtype).T,
+        errors=jnp.stack(normal_pairs(looks, count, dtype)),
+        chance=uniforms(each(stream(key, "efficiency"), sensors), count, dtype),
     )
-    # Drawn once: the compiler would rather draw again wherever a number is used.
-    return jax.lax.optimization_barrier(drawn)
 
 
 def _dice(keys: Array, bulk: Bool[np.ndarray, " s"], physics: Physics, count: int, dtype: Any) -> Dice:
-    """Of N events at s stops, what this physics needs (N, s)."""
+    """Of N events at s stops, what this physics needs (s, N)."""
     angles, aside = normal_pairs(keys, count, dtype), [jnp.zeros((len(bulk), count), dtype)] * 2
     if bulk.any():
         thick = np.flatnonzero(bulk)
@@ -146,11 +158,15 @@ def _dice(keys: Array, bulk: Bool[np.ndarray, " s"], physics: Physics, count: in
         )
     if physics.tails:
         hard = tuple(uniforms(keys, count, dtype, i) for i in (5, 6, 7))
-    return jax.tree.map(jnp.transpose, Dice((*angles, energy, *aside), (*transfers, *hard)))
+    return Dice((*angles, energy, *aside), (*transfers, *hard))
 
 
 def begin(source: Source, start: Start, numbers: Numbers) -> tuple[Muon, Array, Array]:
     """One muon where it starts, its charge, and the weight of the event."""
+    if isinstance(source, Cosmic):
+        parts = cosmic_parts(source, numbers, start)
+        muon = Muon(jnp.stack(parts.position), jnp.stack(parts.direction), parts.momentum, jnp.ones((), bool))
+        return muon, parts.charge, parts.weight
     made = from_numbers(source, jax.tree.map(lambda x: x[None], numbers), start)
     muon = Muon(made.position[0, 0], made.direction[0, 0], made.momentum[0, 0], jnp.ones((), bool))
     return muon, made.charge[0, 0], made.weight[0]
@@ -169,16 +185,12 @@ def fly_event(
 def see(line: Line, leg: Leg, draws: BeamDraws, decided: Decided) -> Sight:
     """What the sensors make of one muon."""
     sensors, stops = line.sensors, line.stops
-
-    def at(columns: Array) -> Array:
-        """Of the sensors. Taken one by one, no muon's numbers are moved about."""
-        return jnp.stack([columns[i] for i in sensors.at])
-
-    fires = jnp.where(decided.fires == 0, sensors.efficiency > draws.chance, decided.fires > 0)
-    local = at(leg.local) + draws.errors * sensors.resolution
-    middle = at(stops.middle)
-    if stops.tilted:
-        position = middle + jnp.sum(local[:, :, None] * at(stops.axes)[:, :2], axis=1)
-    else:
-        position = jnp.concatenate([middle[:, :2] + local, middle[:, 2:]], -1)
-    return Sight(at(leg.crossed) & fires, local, position)
+    fired, sides, places = [], [], []
+    for i, stop in enumerate(sensors.at):
+        fires = jnp.where(decided.fires[i] == 0, sensors.efficiency[i] > draws.chance[i], decided.fires[i] > 0)
+        pair = [leg.sides[axis][stop] + draws.errors[axis, i] * sensors.resolution[i, axis] for axis in (0, 1)]
+        fired.append(leg.crossed[stop] & fires)
+        sides.append((pair[0], pair[1]))
+        away = jnp.stack(pair) @ stops.axes[stop, :2] if stops.tilted else jnp.stack([*pair, jnp.zeros_like(pair[0])])
+        places.append(stops.middle[stop] + away)
+    return Sight(tuple(fired), tuple(sides), jnp.stack(places))

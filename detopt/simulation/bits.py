@@ -2,7 +2,7 @@
 
 The generator is the counter-based Threefry with 20 rounds (Salmon et al., SC 2011, "Parallel random numbers: as easy as 1,
 2, 3"), the one that `jax.random` uses: there it is a loop over whole arrays, here its rounds are written out. A block of it
-is two words of 32 bits, and two normal numbers by Box and Muller (Ann. Math. Stat. 29 (1958) 610), with an eighth of a turn
+is two words of 32 bits, and two normal numbers by Box and Muller (Ann. Math. Stat. 29 (1958) 610), with a quarter of a turn
 at most left to the series of sine and cosine.
 """
 
@@ -14,11 +14,11 @@ from jaxtyping import Array, Float, UInt32
 
 from detopt.backend import jax, jnp
 
-__all__ = ["normal_pairs", "uniforms"]
+__all__ = ["circle", "normal_pairs", "uniforms"]
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = np.uint32(0x1BD11BDA)
-_TERMS = {4: 5, 8: 9}  # of the series up to pi / 4, by the bytes of a number
+_TERMS = {4: 7, 8: 12}  # of the series up to pi / 2, by the bytes of a number
 
 
 def normal_pairs(
@@ -27,27 +27,36 @@ def normal_pairs(
     """Two independent normal numbers for each of N events, of each of s keys; other parts are independent of these."""
     first, second = _blocks(keys, number, part)
     radius = jnp.sqrt(-2 * jnp.log(_fraction(first, dtype)))
-    # Three bits choose one of eight octants, the others the place in it.
-    angle = _fraction(second & np.uint32(0xFFFFFFF8), dtype) * (math.pi / 4)
-    cosine, sine = _circle(angle)
-    swapped = (second & np.uint32(1)) > 0
-    x, y = jnp.where(swapped, sine, cosine), jnp.where(swapped, cosine, sine)
-    x = jnp.where((second & np.uint32(2)) > 0, -x, x)
-    y = jnp.where((second & np.uint32(4)) > 0, -y, y)
-    return radius * x, radius * y
+    cosine, sine = _series((_fraction(second, dtype) - 0.5) * math.pi)
+    # The last bit takes half of the circle to the other half.
+    sign = 1 - 2 * (second & np.uint32(1)).astype(jnp.int32).astype(dtype)
+    return _once((radius * cosine * sign, radius * sine))
 
 
 def uniforms(keys: Array, number: int, dtype: Any, part: int = 0) -> Float[Array, "s N"]:
     """A number between 0 and 1 for each of N events, of each of s keys."""
     half = (number + 1) // 2
-    return _fraction(jnp.concatenate(_blocks(keys, half, part), axis=1)[:, :number], dtype)
+    return _once(_fraction(jnp.concatenate(_blocks(keys, half, part), axis=1)[:, :number], dtype))
 
 
-def _circle(angle: Array) -> tuple[Array, Array]:
-    """Cosine and sine of an angle between 0 and pi / 4."""
-    square, terms = angle * angle, _TERMS[angle.dtype.itemsize]
+def _once(drawn: Any) -> Any:
+    """Draw once: the compiler would rather draw again wherever a number is used."""
+    return jax.lax.optimization_barrier(drawn)
+
+
+def circle(turns: Float[Array, "..."]) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+    """Cosine and sine of an angle between 0 and 1 turn: library functions, for any angle, are slow."""
+    halves = jnp.floor(2 * turns + 0.5)
+    cosine, sine = _series((turns - halves / 2) * (2 * math.pi))
+    sign = 1 - 2 * (halves == 1).astype(turns.dtype)
+    return sign * cosine, sign * sine
+
+
+def _series(angle: Array) -> tuple[Array, Array]:
+    """Cosine and sine of an angle between -pi / 2 and pi / 2."""
+    square = angle * angle
     cosine = sine = jnp.zeros_like(angle)
-    for n in reversed(range(terms)):
+    for n in reversed(range(_TERMS[angle.dtype.itemsize])):
         cosine = (-1) ** n / math.factorial(2 * n) + square * cosine
         sine = (-1) ** n / math.factorial(2 * n + 1) + square * sine
     return cosine, angle * sine

@@ -26,7 +26,7 @@ from detopt.simulation.matter import Deflection, Dice, deflection, loss, mean_lo
 from detopt.simulation.physics import Physics
 from detopt.simulation.scattering import velocity
 
-__all__ = ["Leg", "Muon", "fly"]
+__all__ = ["Leg", "Muon", "State", "fly"]
 
 _NEWTON = 3
 _TERMS = {4: 7, 8: 12}  # of the series of cos and sin up to pi / 2, by the bytes of a number
@@ -44,14 +44,48 @@ class Muon(NamedTuple):
     alive: Bool[Array, "*batch"]
 
 
+class State(NamedTuple):
+    """A muon in components: under vmap each is one long array, and what is used alone need not be moved about."""
+
+    position: Vector
+    direction: Vector
+    momentum: Array
+    alive: Array
+
+    @property
+    def muon(self) -> Muon:
+        """Its vectors as arrays."""
+        return Muon(_together(*self.position), _together(*self.direction), self.momentum, self.alive)
+
+
 class Leg(NamedTuple):
     """What happened at each stop."""
 
     crossed: Bool[Array, "*batch s"]  # within its edges, by a muon that was alive
-    local: Float[Array, "*batch s 2"]  # where, along the plane's two sides, from its middle, in mm; halfway in a slice
-    before: Muon
-    after: Muon
+    sides: tuple[Float[Array, "*batch s"], Float[Array, "*batch s"]]  # see `local`
+    met: State
+    left: State
     voxel: Int[Array, "*batch s"] | None  # that a slice of a volume was taken to be; -1 at other stops
+
+    @property
+    def local(self) -> Float[Array, "*batch s 2"]:
+        """Where, along the plane's two sides, from its middle, in mm; halfway in a slice."""
+        return _together(*self.sides)
+
+    @property
+    def before(self) -> Muon:
+        """The muon at the plane of the stop."""
+        return self.met.muon
+
+    @property
+    def after(self) -> Muon:
+        """The muon behind it."""
+        return self.left.muon
+
+
+def _together(*components: Array) -> Array:
+    here: Any = np if isinstance(components[0], np.ndarray) else jnp
+    return here.stack(components, -1)
 
 
 class _Stop(NamedTuple):
@@ -74,15 +108,6 @@ class _Chances(NamedTuple):
     dice: Dice | None
     decided: tuple[Array, Array] | None  # along both sides
     held: Array | None
-
-
-class _State(NamedTuple):
-    """A muon in components."""
-
-    position: Vector
-    direction: Vector
-    momentum: Array
-    alive: Array
 
 
 class _Spent(NamedTuple):
@@ -159,7 +184,7 @@ def _turn(stops: Stops, z: Array, charge: Array, momentum: Array) -> Vector:
     return per_tesla * x, per_tesla * y, none
 
 
-def _meet(stops: Stops, muon: _State, charge: Array, stop: _Stop) -> _State:
+def _meet(stops: Stops, muon: State, charge: Array, stop: _Stop) -> State:
     """Fly to the plane of a stop, from whichever side; `alive` tells whether the muon gets there."""
     if not stops.tilted and not len(stops.field):
         (x, y, z), (ux, uy, uz), height = muon.position, muon.direction, stop.middle[2]
@@ -191,7 +216,7 @@ def _meet(stops: Stops, muon: _State, charge: Array, stop: _Stop) -> _State:
     if stops.tilted:  # a loop: unrolled it takes several times as long to compile
         tau, met = jax.lax.fori_loop(0, _NEWTON, closer, (tau, met))
     position, direction = _along_helix(muon.position, muon.direction, turn, tau)
-    return _State(position, direction, muon.momentum, muon.alive & met)
+    return State(position, direction, muon.momentum, muon.alive & met)
 
 
 def _deflect(direction: Vector, by: Deflection) -> tuple[Vector, Vector]:
@@ -222,7 +247,7 @@ def _turned(square: Array) -> tuple[Array, Array]:
 def _matter(
     stops: Stops,
     stop: _Stop,
-    muon: _State,
+    muon: State,
     charge: Array,
     here: Array,
     spent: _Spent,
@@ -230,7 +255,7 @@ def _matter(
     dice: Dice | None,
     physics: Physics,
     thick: bool,
-) -> tuple[_State, _Spent]:
+) -> tuple[State, _Spent]:
     """Take the matter of a stop where there is a muon; only where `thick` may it be more than thin."""
     thin = stop.depth == 0
     bends = bool(len(stops.field)) and thick
@@ -278,7 +303,7 @@ def _matter(
         facing = jnp.where(alive, direction[2], 1.0)
         far = jnp.where(thin, 0.0, (stop.middle[2] + depth - position[2]) / facing)
         position = _sum((1.0, position), (far, direction))
-    return _State(position, direction, momentum, alive), spent
+    return State(position, direction, momentum, alive), spent
 
 
 def _voxel(stops: Stops, stop: _Stop, u: Array, v: Array, held: Array | None) -> tuple[_Stop, Array | None]:
@@ -332,7 +357,7 @@ def fly(
     in_order = _taken((rows, _Chances(_components(dice), ends, held)), order)
     origin = stops.forward * (muon.position[2] if since is None else since)
     zero = jnp.zeros_like(muon.momentum)
-    carry = (_State(_vector(muon.position), _vector(muon.direction), muon.momentum, muon.alive), _Spent(zero, zero))
+    carry = (State(_vector(muon.position), _vector(muon.direction), muon.momentum, muon.alive), _Spent(zero, zero))
     parts = []
     for thick, first, last in _stretches(stops):
         # A plane or slice after the other: written out, many of them would take minutes to compile.
@@ -340,15 +365,14 @@ def fly(
         some = jax.tree.map(lambda column, a=first, b=last: column[a:b], in_order)
         carry, part = jax.lax.scan(jax.checkpoint(step, prevent_cse=False), carry, some)
         parts.append(part)
-    crossed, sides, before, after, voxel = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
-    legs = Leg(crossed, jnp.stack(sides, -1), _stacked(before), _stacked(after), voxel)
+    legs = Leg(*jax.tree.map(lambda *x: jnp.concatenate(x), *parts))
     return _taken(legs, jnp.argsort(stops.order) if stops.sequence is None else np.argsort(order))
 
 
 def _step(stops: Stops, charge: Array, origin: Array, start: Array, physics: Physics, thick: bool) -> Any:
     """What a scan over stops does at each of them."""
 
-    def onwards(carry: tuple[_State, _Spent], each: tuple[_Stop, _Chances]) -> tuple[tuple[_State, _Spent], tuple]:
+    def onwards(carry: tuple[State, _Spent], each: tuple[_Stop, _Chances]) -> tuple[tuple[State, _Spent], tuple]:
         muon, spent = carry
         stop, (dice, decided, held) = each
         ahead = stops.forward * stop.middle[2] >= origin
@@ -409,10 +433,6 @@ def _components(dice: Dice | None) -> Dice | None:
 
 def _vector(array: Float[Array, " 3"]) -> Vector:
     return array[0], array[1], array[2]
-
-
-def _stacked(muon: _State) -> Muon:
-    return Muon(jnp.stack(muon.position, -1), jnp.stack(muon.direction, -1), muon.momentum, muon.alive)
 
 
 def _choose(condition: Array, new: Any, old: Any) -> Any:

@@ -26,7 +26,14 @@ MUONS = 64
 
 def portal():
     panels = [
-        Panel(name=f"p{i}", z=1000.0 - 100 * i, span=(1200.0, 1000.0), resolution=(1.0, 1.0), efficiency=0.9, x_over_X0=0.05)
+        Panel(
+            name=f"p{i}",
+            z=1000.0 - 100 * i,
+            span=(1200.0, 1000.0),
+            resolution=(1.0, 1.0),
+            efficiency=0.9,
+            x_over_X0=0.05,
+        )
         for i in range(4)
     ]
     return Detector(name="four", frame="portal", elements=tuple(panels))
@@ -57,8 +64,10 @@ def test_same_as_the_general_fit(dtype, close):
             fit = fit_arm(line.stops, leg, charge, line.sensors, sight, Arm((0, 1, 2, 3), False, 3), PHYSICS)
             return fit, (fit.parameters - fit.truth, fit.covariance, fit.chi2)
 
-        fit, numbers = jax.vmap(one)(draws)
-        return (fit.found, fit.freedom), tuple(jnp.where(fit.found.reshape(-1, *(1,) * (x.ndim - 1)), x, 0) for x in numbers)
+        fit, numbers = jax.vmap(one, in_axes=-1)(draws)
+        return (fit.found, fit.freedom), tuple(
+            jnp.where(fit.found.reshape(-1, *(1,) * (x.ndim - 1)), x, 0) for x in numbers
+        )
 
     u = jnp.full(4, 0.5, dtype)
     ((found, freedom), general), ((found_too, freedom_too), level) = (tracks(u, way) for way in (False, True))
@@ -67,6 +76,8 @@ def test_same_as_the_general_fit(dtype, close):
     for a, b in zip(general, level, strict=True):
         size = np.abs(a).max(axis=0)
         assert (np.abs(a - b) <= close * (size + close)[None]).all()
-    slopes = [jax.jacrev(lambda u, w=way: jax.tree.map(lambda x: x.sum(0), tracks(u, w)[1]))(u) for way in (False, True)]
+    slopes = [
+        jax.jacrev(lambda u, w=way: jax.tree.map(lambda x: x.sum(0), tracks(u, w)[1]))(u) for way in (False, True)
+    ]
     for a, b in zip(*slopes, strict=True):
         np.testing.assert_allclose(a, b, rtol=50 * close, atol=50 * close * np.abs(a).max())
