@@ -55,6 +55,8 @@ class Stops(eqx.Module):
     voxels: "Voxels | None"
     field: Float[Array, "m 3"]  # of the magnets, in tesla
     field_z: Float[Array, "m 2"]
+    # The order along the flight, where that is known beforehand.
+    sequence: tuple[int, ...] | None = eqx.field(static=True, default=None)
 
 
 @dataclass

@@ -18,6 +18,7 @@ from detopt.inference.voxel_sums import mean_sums, voxel_sums
 
 __all__ = ["Pictures", "VoxelNetwork", "make_voxel_network"]
 
+_LEAST_WIDTH = 0.05
 _MOST_SIGMA, _LEAST_SIGMA = 2.0, -6.0  # of the logarithm of an error
 
 
@@ -152,7 +153,8 @@ class VoxelNetwork(eqx.Module):
         inputs = self.inputs(pictures)
         flat = inputs.reshape(-1, inputs.shape[-1])
         mean, width = flat.mean(0), flat.std(0)
-        scale = jnp.where(width > 1e-4 * (1 + jnp.abs(mean)), 1 / jnp.maximum(width, 1e-12), 0.0)
+        # What hardly ever differs from its mean must not weigh more when it does.
+        scale = 1 / jnp.maximum(width, _LEAST_WIDTH)
         net = eqx.tree_at(lambda n: (n.shift, n.scale), self, (mean, scale))
         if self.question.kind != "map":
             return net

@@ -5,13 +5,15 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from detopt.backend import jnp
+from detopt.backend import jax, jnp
 from detopt.detector.arms import Arm
 from detopt.detector.stops import Stops
 from detopt.reconstruction.beam_fit import fit_line, linear_track, straight_track
+from detopt.reconstruction.level_fit import Crossing, fit_level
 from detopt.simulation.beam_event import Sensors, Sight
 from detopt.simulation.flight import Leg, Muon
 from detopt.simulation.physics import Physics
+from detopt.simulation.scattering import highland_variance, velocity
 
 __all__ = ["ArmTrack", "Reconstructed", "fit_arm"]
 
@@ -58,12 +60,17 @@ def fit_arm(
         arm: which of them make the track.
         physics: which effects are on.
     """
+    if (
+        sensors.alike
+        and listed.sequence is not None
+        and not (listed.tilted or len(listed.field) or _bodies_between(listed))
+    ):
+        return _fit_level(listed, leg, charge, sensors, sight, arm, physics)
     own, at = np.array(arm.sensors), np.array([sensors.at[i] for i in arm.sensors])
     # The planes may change places when they are free to move.
     first = jnp.asarray(at)[jnp.argmin(listed.forward * listed.middle[at, 2])]
     muon = Muon(*(x[first] for x in leg.before))
-    bodies_between = listed.thick and listed.forward > 0  # in a portal they are between the arms
-    if len(listed.field) or bodies_between:
+    if len(listed.field) or _bodies_between(listed):
         # What the muon crossed is what the track is taken to cross: an undisturbed one may pass beside an edge.
         rows, order = np.arange(len(listed.names)), listed.order
         track = linear_track(listed, muon, charge, physics, first, arm.bends, leg.crossed)
@@ -80,6 +87,42 @@ def fit_arm(
     truth = jnp.concatenate([muon.position[:2], slopes, (charge / muon.momentum)[None]])[: len(fit.change)]
     found = fit.found & muon.alive
     return ArmTrack(found, muon.position[2], truth + fit.change, truth, fit.covariance, fit.chi2, fit.freedom)
+
+
+def _bodies_between(listed: Stops) -> bool:
+    """Whether there may be bodies between the sensors of an arm: in a portal they are between the arms."""
+    return listed.thick and listed.forward > 0
+
+
+def _fit_level(
+    listed: Stops, leg: Leg, charge: Float[Array, ""], sensors: Sensors, sight: Sight, arm: Arm, physics: Physics
+) -> ArmTrack:
+    """The same where planes are level, of a known order, and measure x as well as y."""
+    assert listed.sequence is not None
+    mine = _rows(listed, sensors, arm).tolist()
+    rows = [i for i in listed.sequence if i in mine]
+    sensor = {sensors.at[i]: i for i in arm.sensors}
+    first = next(i for i in rows if i in sensor)
+    (x, y, z0), (ux, uy, uz), _, alive = jax.tree.map(lambda column: column[first], leg.met)
+    along = jnp.where(uz == 0, 1.0, uz)
+    slope = (ux / along, uy / along)
+    oblique = jnp.maximum(jnp.abs(uz), 1e-3)
+    crossings, measured, zero = [], jnp.zeros_like(oblique), jnp.zeros_like(oblique)
+    for row in rows:
+        crossed, middle = leg.crossed[row], listed.middle[row]
+        momentum = (leg.met.momentum[row] + leg.left.momentum[row]) / 2
+        x_over_X0 = jnp.where(crossed, listed.matter[row] / listed.medium.X0[row] / oblique, 0.0)
+        variance = highland_variance(x_over_X0, listed.body[row] / oblique, momentum, velocity(momentum, physics))
+        weight, deviation = zero, (zero, zero)
+        if (i := sensor.get(row)) is not None:
+            weight = jnp.where(sight.fired[i] & crossed, sensors.weight[i, 0], 0.0)
+            measured = measured + (weight > 0)
+            path, (u, v) = middle[2] - z0, sight.sides[i]
+            deviation = (u - (x + slope[0] * path - middle[0]), v - (y + slope[1] * path - middle[1]))
+        crossings.append(Crossing(middle[2], weight, deviation, variance))
+    fit = fit_level(crossings, slope, arm.min_hits, measured)
+    truth = jnp.stack([x, y, *slope])
+    return ArmTrack(fit.found & alive, z0, truth + fit.change, truth, fit.covariance, fit.chi2, fit.freedom)
 
 
 def _rows(listed: Stops, sensors: Sensors, arm: Arm) -> Int[np.ndarray, " r"]:

@@ -76,7 +76,7 @@ class BeamFlips:
 
     def __call__(self, design: Detector, key: jax.Array) -> tuple[Flip, ...]:
         """Of one chunk. `design` is differentiated where it says how far a decision is away."""
-        return self.on(line_up(design), key)
+        return self.on(self.muons.line(design), key)
 
     def on(self, moving: Line, key: jax.Array) -> tuple[Flip, ...]:
         """The same, of a detector that is lined up."""
@@ -95,7 +95,7 @@ class BeamFlips:
         count, dtype = self.flipped, moving.stops.middle.dtype
         drawn = self.muons.draws(key, math.ceil(self.chunk / CANDIDATES), dtype)
         event, edge, chance = tried(*self._glance(fixed, drawn), stream(key, "which"), count)
-        draws = jax.tree.map(lambda x: x[event], drawn)
+        draws = jax.tree.map(lambda x: x[..., event], drawn)
         stop, axis, side = (jnp.asarray(x)[edge] for x in self.edges[:3])
         edges = Edge(stop, axis, side.astype(dtype))
         rest = (self.muons.source, self.muons.start, self.muons.physics)
@@ -112,7 +112,7 @@ class BeamFlips:
             return on, off, landing.weight, distance(moving, *rest, edge, landing.draws, held)
 
         looks = jax.random.split(stream(key, "looks"), count)
-        on, off, weight, handle = jax.vmap(one)(edges, draws, looks)
+        on, off, weight, handle = jax.vmap(one, in_axes=(0, -1, 0))(edges, draws, looks)
         return Flip(on, off, weight / chance / count, handle)
 
     def _glance(self, line: Line, draws: BeamDraws) -> tuple[Float[Array, "N E"], Float[Array, "N E"]]:
@@ -138,7 +138,7 @@ class BeamFlips:
             worth = jnp.maximum(promise, _UNLIKELY).astype(dtype) * jnp.asarray(self.edges.probability, dtype)
             return worth, slope / facing
 
-        return jax.lax.stop_gradient(jax.vmap(one)(draws))
+        return jax.lax.stop_gradient(jax.vmap(one, in_axes=-1)(draws))
 
     def _hit_flips(self, moving: Line, fixed: Line, key: jax.Array) -> Flip:
         """Hits that are there or not."""
@@ -155,7 +155,7 @@ class BeamFlips:
             on, off = jax.vmap(taken)(_BOTH)
             return on, off
 
-        on, off = jax.vmap(one)(sensor, draws, jax.random.split(stream(key, "looks"), count))
+        on, off = jax.vmap(one, in_axes=(0, -1, 0))(sensor, draws, jax.random.split(stream(key, "looks"), count))
         handle = moving.sensors.efficiency[sensor]
         return Flip(on, off, jnp.full(count, number / count, handle.dtype), handle)
 
@@ -169,11 +169,11 @@ class BeamFlips:
 
         def promise(draws: BeamDraws) -> Array:
             nothing = undecided(fixed)
-            seen = see(fixed, self.muons.flown(fixed, draws, nothing)[0], draws, nothing).seen
-            return jnp.where(self.muons.enough(seen), jnp.ones(1, dtype), _UNLIKELY)
+            fired = see(fixed, self.muons.flown(fixed, draws, nothing)[0], draws, nothing).fired
+            return jnp.where(self.muons.enough(fired), jnp.ones(1, dtype), _UNLIKELY)
 
-        event, _, chance = tried(jax.vmap(promise)(drawn), None, stream(key, "which"), count)
-        draws = jax.tree.map(lambda x: x[event], drawn)
+        event, _, chance = tried(jax.vmap(promise, in_axes=-1)(drawn), None, stream(key, "which"), count)
+        draws = jax.tree.map(lambda x: x[..., event], drawn)
         carrier = carriers_of(self.muons.source, self.muons.start.frame)["momentum"]
 
         def margin(line: Line, draws: BeamDraws) -> Array:
@@ -189,7 +189,7 @@ class BeamFlips:
             on, off = self.muons.with_and_without(cut, fixed, landing.draws)
             return on, off, landing.weight, margin(moving, landing.draws)
 
-        on, off, weight, handle = jax.vmap(one)(draws, jax.random.split(stream(key, "roots"), count))
+        on, off, weight, handle = jax.vmap(one, in_axes=(-1, 0))(draws, jax.random.split(stream(key, "roots"), count))
         return Flip(on, off, weight / chance / count, jnp.where(weight > 0, handle, 0.0))
 
     def _angle_flips(self, moving: Line, fixed: Line, cut: int, key: jax.Array) -> Flip:
@@ -215,8 +215,10 @@ class BeamFlips:
         def worth(draws: BeamDraws) -> Array:
             return places(draws).weight * begin(muons.source, muons.start, draws.numbers)[2]
 
-        event, place, chance = tried(jnp.maximum(jax.vmap(worth)(drawn), _LEAST), None, stream(key, "which"), count)
-        draws = jax.tree.map(lambda x: x[event], drawn)
+        event, place, chance = tried(
+            jnp.maximum(jax.vmap(worth, in_axes=-1)(drawn), _LEAST), None, stream(key, "which"), count
+        )
+        draws = jax.tree.map(lambda x: x[..., event], drawn)
 
         def one(draws: BeamDraws, place: Array) -> tuple[Array, Array, Array, Array]:
             landing = jax.lax.stop_gradient(jax.tree.map(lambda x: x[place], places(draws)))
@@ -224,5 +226,5 @@ class BeamFlips:
             on, off = muons.with_and_without(cut, fixed, landed)
             return on, off, landing.weight, muons.margin(cut, moving, landed)
 
-        on, off, weight, handle = jax.vmap(one)(draws, place)
+        on, off, weight, handle = jax.vmap(one, in_axes=(-1, 0))(draws, place)
         return Flip(on, off, weight / chance / count, jnp.where(weight > 0, handle, 0.0))

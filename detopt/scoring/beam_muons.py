@@ -9,8 +9,10 @@ from jaxtyping import Array, Bool, Float
 from detopt.backend import jax, jnp
 from detopt.detector.arms import Arm
 from detopt.detector.detector import Detector
+from detopt.parameters import Space
 from detopt.reconstruction.arms import ArmTrack, Reconstructed, fit_arm
 from detopt.scoring.muon_statistics import needs_tracks, statistics_of
+from detopt.scoring.unchanging import Unchanging
 from detopt.simulation.beam_event import (
     BeamDraws,
     Decided,
@@ -38,7 +40,7 @@ class BeamMuons:
 
     def __init__(
         self,
-        detector: Detector,
+        space: Space,
         source: Source,
         start: Start,
         physics: Physics,
@@ -48,7 +50,7 @@ class BeamMuons:
     ) -> None:
         """
         Args:
-            detector: its numbers are arrays; which they are does not matter.
+            space: the design variables, and the detector that they change.
             source: where muons come from.
             start: where they begin; it must not follow the design.
             physics: which effects are on.
@@ -58,7 +60,9 @@ class BeamMuons:
         """
         self.source, self.start, self.physics, self.arms, self.terms = source, start, physics, arms, terms
         self.columns = columns
-        self.names = jax.eval_shape(lambda: line_up(detector).stops).names
+        detector, self.unchanging = space.detector, Unchanging.of(space)
+        line = jax.eval_shape(lambda: line_up(detector).stops)
+        self.names, self.bulk = line.names, line.bulk
         self.sensors = tuple(s.name for s in detector.sensors())
         trigger = detector.trigger
         # What the trigger looks at.
@@ -66,9 +70,16 @@ class BeamMuons:
         self.fits = any(map(needs_tracks, terms)) or trigger is not None or columns is not None
         self.looks = 1 if self.fits else LOOKS
 
+    def line(self, design: Detector) -> Line:
+        """A detector lined up, with all that is known about it."""
+        return self.unchanging.line(design)
+
     def draws(self, key: jax.Array, count: int, dtype: Any, evenly: bool = True) -> BeamDraws:
-        """The random numbers of so many muons; independent ones, where a head looks at them together, are not even."""
-        return draw_events(self.source, self.names, self.sensors, self.physics, key, count, dtype, evenly)
+        """The random numbers of so many muons, which are along the last axis of each array.
+
+        Independent ones, where a head looks at them together, are not even.
+        """
+        return draw_events(self.source, self.names, self.bulk, self.sensors, self.physics, key, count, dtype, evenly)
 
     def muon(self, line: Line, draws: BeamDraws, decided: Decided) -> Reconstructed:
         """Simulate and reconstruct one muon."""
@@ -86,12 +97,13 @@ class BeamMuons:
         leg, muon, charge, weight = flown
         sight = see(line, leg, draws, decided)
         tracks: tuple[ArmTrack, ...] = ()
-        passes = self.enough(sight.seen)
+        passes = self.enough(sight.fired)
         if self.fits:
             tracks = tuple(
                 fit_arm(line.stops, leg, charge, line.sensors, sight, arm, self.physics) for arm in self.arms
             )
-            passes = passes & jnp.stack([t.found for t in tracks]).all() if tracks else passes
+            for track in tracks:
+                passes = passes & track.found
         for i, cut in enumerate(self.cuts):
             margin = _margin(cut, line.trigger, tracks)
             passes = passes & jnp.where(decided.passes[i] == 0, margin > 0, decided.passes[i] > 0)
@@ -99,10 +111,12 @@ class BeamMuons:
             weight, muon.momentum, charge, sight.seen, sight.position, line.sensors.resolution, tracks, passes
         )
 
-    def enough(self, seen: Bool[Array, " n"]) -> Bool[Array, ""]:
+    def enough(self, fired: tuple[Array, ...]) -> Bool[Array, ""]:
         """Whether each arm has the hits that it needs."""
-        arms = [jnp.sum(seen[np.array(arm.sensors)]) >= arm.min_hits for arm in self.arms]
-        return jnp.stack(arms).all() if arms else jnp.ones((), bool)
+        passes = jnp.ones((), bool)
+        for arm in self.arms:
+            passes = passes & (sum(fired[i].astype(int) for i in arm.sensors) >= arm.min_hits)
+        return passes
 
     def margin(self, cut: int, line: Line, draws: BeamDraws) -> Float[Array, ""]:
         """How far a muon passes a cut."""

@@ -22,7 +22,7 @@ from detopt.scoring.chunks import ChunkedEvaluator
 from detopt.scoring.evaluate import HeadLoss, View, score_terms
 from detopt.scoring.muon_statistics import statistics_of
 from detopt.scoring.score import Score
-from detopt.simulation.beam_event import fly_event, line_up, undecided
+from detopt.simulation.beam_event import fly_event, undecided
 from detopt.simulation.draws import Start
 from detopt.simulation.physics import Physics
 from detopt.simulation.rays import normals_of
@@ -58,7 +58,7 @@ class BeamEvaluator(ChunkedEvaluator):
         """
         super().__init__(objectives, constraints, prices, source, physics, space, events, exposure, precision)
         self.terms = [t for t in (*self.objectives.values(), *self.constraints.values()) if not _is_about_design(t)]
-        self.muons = BeamMuons(space.detector, source, start, physics, arms, self.terms, columns)
+        self.muons = BeamMuons(space, source, start, physics, arms, self.terms, columns)
         self.flips = BeamFlips(self.muons, space, self.chunk)
 
     def estimators(self) -> dict[str, str]:
@@ -75,15 +75,15 @@ class BeamEvaluator(ChunkedEvaluator):
 
     def lost(self, design: Detector, key: jax.Array, count: int) -> Float[Array, ""]:
         """Fraction of the muons that stop on the way, or turn back in a field."""
-        line = line_up(self._cast(design))
+        line = self.muons.line(self._cast(design))
         draws = self.muons.draws(key, count, line.stops.middle.dtype)
-        legs, _ = jax.vmap(lambda d: fly_event(line, self.source, self.muons.start, self.physics, d))(draws)
+        legs, _ = jax.vmap(lambda d: fly_event(line, self.source, self.muons.start, self.physics, d), in_axes=-1)(draws)
         return jnp.mean((legs.crossed & ~legs.after.alive).any(-1))
 
     def quiet(self, design: Detector) -> Bool[Array, " s"]:
         """Which stops a muon crosses that starts in the middle of the source and is not scattered."""
-        line = line_up(self._cast(design))
-        still = jax.tree.map(lambda x: x[0], self.muons.draws(jax.random.key(0), 1, line.stops.middle.dtype))
+        line = self.muons.line(self._cast(design))
+        still = jax.tree.map(lambda x: x[..., 0], self.muons.draws(jax.random.key(0), 1, line.stops.middle.dtype))
         numbers = {n: jnp.zeros_like(x) if n in normals_of(self.source) else x for n, x in still.numbers.items()}
         straight = replace(self.physics, tails=False, straggling=False)
         zero = still._replace(numbers=numbers, dice=jax.tree.map(jnp.zeros_like, still.dice))
@@ -92,10 +92,12 @@ class BeamEvaluator(ChunkedEvaluator):
     # -- the score ---------------------------------------------------------------------------------------------------------
 
     def _chunk(self, design: Detector, key: jax.Array) -> Float[Array, " k"]:
-        line = line_up(design)
+        line = self.muons.line(design)
         draws, decided = self.muons.draws(key, self.chunk, line.stops.middle.dtype), undecided(line)
         looks = jax.random.split(stream(key, "looks"), self.chunk)
-        return jnp.mean(jax.vmap(lambda d, k: self.muons.often(line, d, decided, k))(draws, looks), axis=0)
+        return jnp.mean(
+            jax.vmap(lambda d, k: self.muons.often(line, d, decided, k), in_axes=(-1, 0))(draws, looks), axis=0
+        )
 
     def _sums(self, design: Detector, head: Any, key: jax.Array) -> Any:
         small = self._cast(design)
@@ -124,8 +126,8 @@ class BeamEvaluator(ChunkedEvaluator):
         design = self.space.detector
 
         def of_one(key: jax.Array) -> Array:
-            line = line_up(design)
-            draws = jax.tree.map(lambda x: x[0], self.muons.draws(key, 1, line.stops.middle.dtype))
+            line = self.muons.line(design)
+            draws = jax.tree.map(lambda x: x[..., 0], self.muons.draws(key, 1, line.stops.middle.dtype))
             return statistics_of(term, self.muons.muon(line, draws, undecided(line)))
 
         return jax.eval_shape(of_one, jax.random.key(0)).shape[0]

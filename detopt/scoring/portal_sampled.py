@@ -27,7 +27,7 @@ from detopt.parameters import Space
 from detopt.scoring.beam_sampled import BeamEvaluator
 from detopt.scoring.evaluate import HeadLoss
 from detopt.scoring.score import Score
-from detopt.simulation.beam_event import Line, line_up, undecided
+from detopt.simulation.beam_event import Line, undecided
 from detopt.simulation.draws import Start
 from detopt.simulation.landing import spread
 from detopt.simulation.physics import Physics
@@ -106,12 +106,12 @@ class PortalEvaluator(BeamEvaluator):
         """The muons of one exposure: their statistics, and what a head looks at."""
         draws = self.muons.draws(stream(key, "muons"), self.exposure, line.stops.middle.dtype, evenly=False)
         decided = undecided(line)
-        both = jax.vmap(lambda d: self.muons.statistics(line, d, decided))(draws)
+        both = jax.vmap(lambda d: self.muons.statistics(line, d, decided), in_axes=-1)(draws)
         return both[:, :-MUON_COLUMNS], both[:, -MUON_COLUMNS:]
 
     def exposures(self, design: Detector, key: jax.Array, number: int) -> Pictures:
         """Fresh exposures, as heads see them, of so many muons or some more."""
-        condition, line = self._condition(design), line_up(self._cast(design))
+        condition, line = self._condition(design), self.muons.line(self._cast(design))
 
         def one(key: jax.Array) -> tuple[Array, Array]:
             inside, truth = self._looked_into(line, key)
@@ -149,7 +149,7 @@ class PortalEvaluator(BeamEvaluator):
 
     def _exposed(self, moving: tuple[Detector, Array], head: VoxelNetwork, key: jax.Array) -> _Sums:
         design, condition = moving
-        line = line_up(design)
+        line = self.muons.line(design)
 
         def one(key: jax.Array) -> _Sums:
             inside, truth = self._looked_into(line, key)
@@ -161,7 +161,7 @@ class PortalEvaluator(BeamEvaluator):
 
     def _flips(self, moving: tuple[Detector, Array], head: VoxelNetwork, key: jax.Array) -> tuple[Flip, ...]:
         design, condition = moving
-        line, condition = line_up(design), jax.lax.stop_gradient(condition)
+        line, condition = self.muons.line(design), jax.lax.stop_gradient(condition)
         keys = self._keys(key)
 
         def one(key: jax.Array) -> tuple[Flip, Flip]:

@@ -9,9 +9,12 @@ from jaxtyping import Array, Bool, Float, Int
 from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
 from detopt.detector.stops import Stops, stops
+from detopt.simulation.bits import normal_pairs, uniforms
+from detopt.simulation.cosmic import Cosmic
+from detopt.simulation.cosmic_rays import cosmic_parts
 from detopt.simulation.draws import Numbers, Start
 from detopt.simulation.flight import Leg, Muon, fly
-from detopt.simulation.matter import Dice, dice
+from detopt.simulation.matter import Dice
 from detopt.simulation.physics import Physics
 from detopt.simulation.rays import from_numbers, numbers_of
 from detopt.simulation.source import Source
@@ -32,12 +35,12 @@ __all__ = [
 
 
 class BeamDraws(NamedTuple):
-    """All that is random in an event."""
+    """All that is random in an event. Of N events, each array has them along its last axis: vmap with in_axes=-1."""
 
     numbers: Numbers  # of the source
-    dice: Dice  # (s, 5) at every stop
-    errors: Float[Array, "*N n 2"]  # of the hits, in units of the resolution
-    chance: Float[Array, "*N n"]  # there is a hit where it is below the efficiency
+    dice: Dice  # (s,) of each at every stop; None of what this physics does not need
+    errors: Float[Array, "2 n *N"]  # of the hits along both sides, in units of the resolution
+    chance: Float[Array, "n *N"]  # there is a hit where it is below the efficiency
 
 
 class Decided(NamedTuple):
@@ -56,6 +59,7 @@ class Sensors(eqx.Module):
     resolution: Float[Array, "n 2"]  # 0 where nothing is measured
     weight: Float[Array, "n 2"]  # 1 / resolution^2, 0 where nothing is measured
     efficiency: Float[Array, " n"]
+    alike: bool = eqx.field(static=True, default=False)  # known to measure x as well as y, each of them
 
 
 class Line(eqx.Module):
@@ -67,11 +71,21 @@ class Line(eqx.Module):
 
 
 class Sight(NamedTuple):
-    """What the n sensors saw of one muon."""
+    """What the n sensors saw of one muon, each by itself."""
 
-    seen: Bool[Array, " n"]
-    local: Float[Array, "n 2"]  # along the two sides, from the middle, in mm
+    fired: tuple[Array, ...]
+    sides: tuple[tuple[Array, Array], ...]  # along the two sides, from the middle, in mm
     position: Float[Array, "n 3"]  # in the laboratory, in mm
+
+    @property
+    def seen(self) -> Bool[Array, " n"]:
+        """Which saw it."""
+        return jnp.stack(self.fired)
+
+    @property
+    def local(self) -> Float[Array, "n 2"]:
+        """All `sides`."""
+        return jnp.stack([jnp.stack(pair) for pair in self.sides])
 
 
 def line_up(design: Detector) -> Line:
@@ -107,6 +121,7 @@ def undecided(line: Line) -> Decided:
 def draw_events(
     source: Source,
     names: tuple[str, ...],
+    bulk: tuple[bool, ...],
     sensors: tuple[str, ...],
     physics: Physics,
     key: jax.Array,
@@ -116,23 +131,43 @@ def draw_events(
 ) -> BeamDraws:
     """The random numbers of N events.
 
-    Every stop and every sensor has streams of its own, by its name. None of them depends on the design.
+    Every stop and every sensor has streams of its own, by its name. None of them depends on the design. `bulk` tells which
+    stops are thick, and displace a muon.
     """
-
-    def by_name(which: str, listed: tuple[str, ...], draw: Any) -> Any:
-        drawn = jax.vmap(draw)(each(stream(key, which), listed))
-        return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), drawn)
-
+    looks = each(stream(key, "response"), sensors)
     return BeamDraws(
-        numbers=numbers_of(source, stream(key, "source"), count, dtype, evenly),
-        dice=by_name("scattering", names, lambda k: dice(k, count, dtype, physics, False)),
-        errors=by_name("response", sensors, lambda k: jax.random.normal(k, (count, 2), dtype)),
-        chance=by_name("efficiency", sensors, lambda k: jax.random.uniform(k, (count,), dtype)),
+        numbers=jax.tree.map(
+            lambda x: jnp.moveaxis(x, 0, -1), numbers_of(source, stream(key, "source"), count, dtype, evenly)
+        ),
+        dice=_dice(each(stream(key, "scattering"), names), np.array(bulk), physics, count, dtype),
+        errors=jnp.stack(normal_pairs(looks, count, dtype)),
+        chance=uniforms(each(stream(key, "efficiency"), sensors), count, dtype),
     )
+
+
+def _dice(keys: Array, bulk: Bool[np.ndarray, " s"], physics: Physics, count: int, dtype: Any) -> Dice:
+    """Of N events at s stops, what this physics needs (s, N)."""
+    angles, aside = normal_pairs(keys, count, dtype), [jnp.zeros((len(bulk), count), dtype)] * 2
+    if bulk.any():
+        thick = np.flatnonzero(bulk)
+        aside = [x.at[thick].set(z) for x, z in zip(aside, normal_pairs(keys[thick], count, dtype, 1), strict=True)]
+    energy, transfers, hard = None, (None, None), (None, None, None)
+    if physics.energy_loss and physics.straggling:
+        energy, transfers = (
+            normal_pairs(keys, count, dtype, 2)[0],
+            tuple(uniforms(keys, count, dtype, i) for i in (3, 4)),
+        )
+    if physics.tails:
+        hard = tuple(uniforms(keys, count, dtype, i) for i in (5, 6, 7))
+    return Dice((*angles, energy, *aside), (*transfers, *hard))
 
 
 def begin(source: Source, start: Start, numbers: Numbers) -> tuple[Muon, Array, Array]:
     """One muon where it starts, its charge, and the weight of the event."""
+    if isinstance(source, Cosmic):
+        parts = cosmic_parts(source, numbers, start)
+        muon = Muon(jnp.stack(parts.position), jnp.stack(parts.direction), parts.momentum, jnp.ones((), bool))
+        return muon, parts.charge, parts.weight
     made = from_numbers(source, jax.tree.map(lambda x: x[None], numbers), start)
     muon = Muon(made.position[0, 0], made.direction[0, 0], made.momentum[0, 0], jnp.ones((), bool))
     return muon, made.charge[0, 0], made.weight[0]
@@ -150,8 +185,13 @@ def fly_event(
 
 def see(line: Line, leg: Leg, draws: BeamDraws, decided: Decided) -> Sight:
     """What the sensors make of one muon."""
-    sensors, at = line.sensors, np.array(line.sensors.at)
-    fires = jnp.where(decided.fires == 0, sensors.efficiency > draws.chance, decided.fires > 0)
-    local = leg.local[at] + draws.errors * sensors.resolution
-    position = line.stops.middle[at] + jnp.sum(local[:, :, None] * line.stops.axes[at, :2], axis=1)
-    return Sight(leg.crossed[at] & fires, local, position)
+    sensors, stops = line.sensors, line.stops
+    fired, sides, places = [], [], []
+    for i, stop in enumerate(sensors.at):
+        fires = jnp.where(decided.fires[i] == 0, sensors.efficiency[i] > draws.chance[i], decided.fires[i] > 0)
+        pair = [leg.sides[axis][stop] + draws.errors[axis, i] * sensors.resolution[i, axis] for axis in (0, 1)]
+        fired.append(leg.crossed[stop] & fires)
+        sides.append((pair[0], pair[1]))
+        away = jnp.stack(pair) @ stops.axes[stop, :2] if stops.tilted else jnp.stack([*pair, jnp.zeros_like(pair[0])])
+        places.append(stops.middle[stop] + away)
+    return Sight(tuple(fired), tuple(sides), jnp.stack(places))

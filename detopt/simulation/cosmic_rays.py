@@ -14,12 +14,13 @@ from jaxtyping import Array, Float, Int
 
 from detopt.backend import jax, jnp
 from detopt.events import Rays
+from detopt.simulation.bits import circle
 from detopt.simulation.cosmic import Cosmic
 from detopt.simulation.draws import Aim, Carrier, Numbers, Start, draw_numbers, straight
 from detopt.simulation.flux import flux
 from detopt.simulation.streams import stream
 
-__all__ = ["cosmic_carriers", "cosmic_muons", "cosmic_numbers", "expected_number"]
+__all__ = ["Parts", "cosmic_carriers", "cosmic_muons", "cosmic_numbers", "cosmic_parts", "expected_number"]
 
 _MOMENTA, _COSINES, _POINTS = 512, 256, 3  # cells of the grid, and Gauss-Legendre points in each, along each axis
 # Cosine of 89.9 deg: muons that are still flatter, 2 in 100 million, come in at that angle, so that all start somewhere.
@@ -71,16 +72,38 @@ def _row(along: Array) -> Array:
     return jnp.clip((along * _MOMENTA).astype(jnp.int32), 0, _MOMENTA - 1)
 
 
+class Parts(NamedTuple):
+    """Muons in components, each (*n): what is used one by one need not be moved about in memory."""
+
+    position: tuple[Array, Array, Array]
+    direction: tuple[Array, Array, Array]
+    momentum: Array
+    charge: Array
+    weight: Array  # times the number of muons
+
+
 def cosmic_muons(source: Cosmic, numbers: Numbers, start: Start) -> Rays:
     """Muons through the rectangle, from where they were at the height of the start; see `Cosmic`."""
+    made, number = cosmic_parts(source, numbers, start), len(numbers["along"])
+    return Rays(
+        position=jnp.stack(made.position, axis=-1)[:, None],
+        direction=jnp.stack(made.direction, axis=-1)[:, None],
+        momentum=made.momentum[:, None],
+        charge=made.charge[:, None],
+        weight=made.weight / number,
+    )
+
+
+def cosmic_parts(source: Cosmic, numbers: Numbers, start: Start) -> Parts:
+    """The same of any number of muons, or of one."""
     aim = start.aim
     if aim is None:
         raise ValueError("cosmic muons need a rectangle to aim at")
-    table, along, number = _table(source), numbers["along"], len(numbers["along"])
+    table, along = _table(source), numbers["along"]
     dtype, row = along.dtype, _row(along)
-    weight = jnp.full(number, 1 / number, dtype)
+    weight = jnp.ones_like(along)
     if source.sampling == "flat_log":
-        weight = jnp.asarray(table.relative, dtype)[row] / number
+        weight = jnp.asarray(table.relative, dtype)[row]
     column = _pick(jnp.asarray(table.cosines, dtype), row, numbers["zenith"])
     along_c = column.astype(dtype) + numbers["cosine"]
 
@@ -88,27 +111,24 @@ def cosmic_muons(source: Cosmic, numbers: Numbers, start: Start) -> Rays:
     momentum = jnp.clip(jnp.exp(low + along * (high - low)), *map(float, source.momentum))
     least, most = _cosines(source)
     cosine = jnp.clip(least + along_c / _COSINES * (most - least), max(least, _FLATTEST), most)
-    phi = 2 * math.pi * numbers["azimuth"]
     sine = jnp.sqrt((1 - cosine) * (1 + cosine))
-    direction = jnp.stack([sine * jnp.cos(phi), sine * jnp.sin(phi), -cosine], axis=-1)
+    along_x, along_y = circle(numbers["azimuth"])
 
     x = aim.centre[0] + aim.span[0] * (numbers["x"] - 0.5)
     y = aim.centre[1] + aim.span[1] * (numbers["y"] - 0.5)
     back = (aim.z - start.z) / cosine  # negative: against the flight
-    begin = jnp.stack(
-        [x + back * direction[:, 0], y + back * direction[:, 1], jnp.full(number, start.z, dtype)], axis=-1
-    )
     plus = numbers["charge"] < source.charge_ratio / (1 + source.charge_ratio)
-    return Rays(
-        position=begin[:, None],
-        direction=direction[:, None],
-        momentum=momentum[:, None],
-        charge=jnp.where(plus, 1.0, -1.0).astype(dtype)[:, None],
+    ux, uy = sine * along_x, sine * along_y
+    return Parts(
+        position=(x + back * ux, y + back * uy, jnp.full_like(along, start.z)),
+        direction=(ux, uy, -cosine),
+        momentum=momentum,
+        charge=jnp.where(plus, 1.0, -1.0).astype(dtype),
         weight=weight * expected_number(source, aim),
     )
 
 
-def _pick(cumulated: Float[Array, "rows columns"], row: Int[Array, " N"], u: Float[Array, " N"]) -> Int[Array, " N"]:
+def _pick(cumulated: Float[Array, "rows columns"], row: Int[Array, "*N"], u: Float[Array, "*N"]) -> Int[Array, "*N"]:
     """The first column of a row whose cumulated share is beyond u, by bisection."""
     low, high = jnp.zeros_like(row), jnp.full_like(row, cumulated.shape[1] - 1)
     for _ in range(math.ceil(math.log2(cumulated.shape[1]))):

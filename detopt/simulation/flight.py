@@ -13,8 +13,10 @@ d ahead the muon has n' = sqrt(n^2 + 2 q d - W^2 d^2), or it has turned back, an
 Newton's method goes on from there.
 """
 
+import math
 from typing import Any, NamedTuple
 
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from detopt.backend import jax, jnp
@@ -24,9 +26,10 @@ from detopt.simulation.matter import Deflection, Dice, deflection, loss, mean_lo
 from detopt.simulation.physics import Physics
 from detopt.simulation.scattering import velocity
 
-__all__ = ["Leg", "Muon", "fly"]
+__all__ = ["Leg", "Muon", "State", "fly"]
 
 _NEWTON = 3
+_TERMS = {4: 7, 8: 12}  # of the series of cos and sin up to pi / 2, by the bytes of a number
 _GRAZING = 1e-3  # cosine of the angle to a plane below which a muon does not reach it
 
 Vector = tuple[Array, Array, Array]  # scalars: under vmap each is one long array, so that all arithmetic vectorises
@@ -41,14 +44,48 @@ class Muon(NamedTuple):
     alive: Bool[Array, "*batch"]
 
 
+class State(NamedTuple):
+    """A muon in components: under vmap each is one long array, and what is used alone need not be moved about."""
+
+    position: Vector
+    direction: Vector
+    momentum: Array
+    alive: Array
+
+    @property
+    def muon(self) -> Muon:
+        """Its vectors as arrays."""
+        return Muon(_together(*self.position), _together(*self.direction), self.momentum, self.alive)
+
+
 class Leg(NamedTuple):
     """What happened at each stop."""
 
     crossed: Bool[Array, "*batch s"]  # within its edges, by a muon that was alive
-    local: Float[Array, "*batch s 2"]  # where, along the plane's two sides, from its middle, in mm; halfway in a slice
-    before: Muon
-    after: Muon
+    sides: tuple[Float[Array, "*batch s"], Float[Array, "*batch s"]]  # see `local`
+    met: State
+    left: State
     voxel: Int[Array, "*batch s"] | None  # that a slice of a volume was taken to be; -1 at other stops
+
+    @property
+    def local(self) -> Float[Array, "*batch s 2"]:
+        """Where, along the plane's two sides, from its middle, in mm; halfway in a slice."""
+        return _together(*self.sides)
+
+    @property
+    def before(self) -> Muon:
+        """The muon at the plane of the stop."""
+        return self.met.muon
+
+    @property
+    def after(self) -> Muon:
+        """The muon behind it."""
+        return self.left.muon
+
+
+def _together(*components: Array) -> Array:
+    here: Any = np if isinstance(components[0], np.ndarray) else jnp
+    return here.stack(components, -1)
 
 
 class _Stop(NamedTuple):
@@ -65,13 +102,12 @@ class _Stop(NamedTuple):
     number: Int[Array, " 2"] | None
 
 
-class _State(NamedTuple):
-    """A muon in components."""
+class _Chances(NamedTuple):
+    """What is random or decided about one muon at one stop."""
 
-    position: Vector
-    direction: Vector
-    momentum: Array
-    alive: Array
+    dice: Dice | None
+    decided: tuple[Array, Array] | None  # along both sides
+    held: Array | None
 
 
 class _Spent(NamedTuple):
@@ -148,8 +184,13 @@ def _turn(stops: Stops, z: Array, charge: Array, momentum: Array) -> Vector:
     return per_tesla * x, per_tesla * y, none
 
 
-def _meet(stops: Stops, muon: _State, charge: Array, stop: _Stop) -> _State:
+def _meet(stops: Stops, muon: State, charge: Array, stop: _Stop) -> State:
     """Fly to the plane of a stop, from whichever side; `alive` tells whether the muon gets there."""
+    if not stops.tilted and not len(stops.field):
+        (x, y, z), (ux, uy, uz), height = muon.position, muon.direction, stop.middle[2]
+        met = jnp.abs(uz) > _GRAZING
+        s = (height - z) / jnp.where(met, uz, 1.0)
+        return muon._replace(position=(x + s * ux, y + s * uy, height + 0 * s), alive=muon.alive & met)
     normal, middle = _vector(stop.axes[2]), _vector(stop.middle)
     side = jnp.where(stops.forward * _dot(normal, muon.direction) < 0, -1.0, 1.0).astype(muon.momentum.dtype)
     normal = (side * normal[0], side * normal[1], side * normal[2])
@@ -175,7 +216,7 @@ def _meet(stops: Stops, muon: _State, charge: Array, stop: _Stop) -> _State:
     if stops.tilted:  # a loop: unrolled it takes several times as long to compile
         tau, met = jax.lax.fori_loop(0, _NEWTON, closer, (tau, met))
     position, direction = _along_helix(muon.position, muon.direction, turn, tau)
-    return _State(position, direction, muon.momentum, muon.alive & met)
+    return State(position, direction, muon.momentum, muon.alive & met)
 
 
 def _deflect(direction: Vector, by: Deflection) -> tuple[Vector, Vector]:
@@ -185,31 +226,40 @@ def _deflect(direction: Vector, by: Deflection) -> tuple[Vector, Vector]:
     first = (z / across, jnp.zeros_like(x), -x / across)
     second = _cross(direction, first)
     tx, ty = by.angles
-    # cos and sin of the whole angle; both series are good to rounding below 1e-2 and smooth at zero.
-    square = tx**2 + ty**2
-    small = square < 1e-4
-    angle = jnp.sqrt(jnp.where(small, 1.0, square))
-    cosine = jnp.where(small, 1 - square / 2 * (1 - square / 12), jnp.cos(angle))
-    sinc = jnp.where(small, 1 - square / 6 * (1 - square / 20), jnp.sin(angle) / angle)
+    cosine, sinc = _turned(tx**2 + ty**2)
     dx, dy = by.aside
     return _sum((cosine, direction), (sinc * tx, first), (sinc * ty, second)), _sum((dx, first), (dy, second))
+
+
+def _turned(square: Array) -> tuple[Array, Array]:
+    """cos(a) and sin(a) / a of an angle with a^2 = square, smooth at zero; beyond pi the muon has long turned back.
+
+    Series in the square, of half of the angle.
+    """
+    quarter = jnp.minimum(square, jnp.pi**2) / 4
+    cosine = sinc = jnp.zeros_like(quarter)
+    for n in reversed(range(_TERMS[square.dtype.itemsize])):
+        cosine = (-1) ** n / math.factorial(2 * n) + quarter * cosine
+        sinc = (-1) ** n / math.factorial(2 * n + 1) + quarter * sinc
+    return 1 - 2 * quarter * sinc**2, sinc * cosine
 
 
 def _matter(
     stops: Stops,
     stop: _Stop,
-    muon: _State,
+    muon: State,
     charge: Array,
     here: Array,
     spent: _Spent,
     start: Array,
     dice: Dice | None,
     physics: Physics,
-) -> tuple[_State, _Spent]:
-    """Take the matter of a stop where there is a muon."""
+    thick: bool,
+) -> tuple[State, _Spent]:
+    """Take the matter of a stop where there is a muon; only where `thick` may it be more than thin."""
     thin = stop.depth == 0
-    bends = bool(len(stops.field)) and stops.thick
-    oblique = jnp.abs(_dot(_vector(stop.axes[2]), muon.direction))
+    bends = bool(len(stops.field)) and thick
+    oblique = jnp.abs(_dot(_vector(stop.axes[2]), muon.direction) if stops.tilted else muon.direction[2])
     path = stop.matter / jnp.maximum(oblique, _GRAZING)
     depth = stops.forward * stop.depth
     middle_z = stop.middle[2] + depth / 2
@@ -239,21 +289,21 @@ def _matter(
         tau, met = _ahead(stops.forward, direction, turn, upright, depth)
         position, direction = _along_helix(position, direction, turn, tau)
         alive = alive & (met | thin)
-    elif stops.thick:
+    elif thick:
         position = _sum((1.0, position), (jnp.where(thin, 0.0, path), direction))
     if dice is not None:
         body = jnp.where(path > 0, stop.body, 0.0) / jnp.maximum(oblique, _GRAZING)
         bent = deflection(stop.medium, path, body, middle, velocity(middle, physics), dice, physics)
         direction, aside = _deflect(direction, bent)
         alive = alive & (stops.forward * direction[2] > _GRAZING)
-        if stops.thick:
+        if thick:
             position = _sum((1.0, position), (jnp.where(thin, 0.0, 1.0), aside))
-    if stops.thick:
+    if thick:
         # Out of a slice through its far side.
         facing = jnp.where(alive, direction[2], 1.0)
         far = jnp.where(thin, 0.0, (stop.middle[2] + depth - position[2]) / facing)
         position = _sum((1.0, position), (far, direction))
-    return _State(position, direction, momentum, alive), spent
+    return State(position, direction, momentum, alive), spent
 
 
 def _voxel(stops: Stops, stop: _Stop, u: Array, v: Array, held: Array | None) -> tuple[_Stop, Array | None]:
@@ -261,9 +311,11 @@ def _voxel(stops: Stops, stop: _Stop, u: Array, v: Array, held: Array | None) ->
     voxels = stops.voxels
     if voxels is None or stop.first is None or stop.number is None:
         return stop, None
-    share = (jnp.stack([u, v]) / stop.half + 1) / 2
-    cell = jnp.clip(jnp.floor(jax.lax.stop_gradient(share) * stop.number).astype(jnp.int32), 0, stop.number - 1)
-    index = jnp.where(stop.first < 0, -1, stop.first + cell[0] * stop.number[1] + cell[1])
+    column, row = (
+        jnp.clip(jnp.floor((jax.lax.stop_gradient(at) / half + 1) / 2 * number).astype(jnp.int32), 0, number - 1)
+        for at, half, number in zip((u, v), stop.half, stop.number, strict=True)
+    )
+    index = jnp.where(stop.first < 0, -1, stop.first + column * stop.number[1] + row)
     if held is not None:
         index = jnp.where(held < 0, index, held)
     own = voxels.material[index]
@@ -300,48 +352,87 @@ def fly(
     """
     own = (None, None) if stops.voxels is None else (stops.voxels.first, stops.voxels.number)
     rows = _Stop(stops.middle, stops.axes, stops.half, stops.depth, stops.matter, stops.body, stops.medium, *own)
-    in_order = jax.tree.map(lambda column: column[stops.order], (rows, dice, decided, held))
-    origin, start = stops.forward * (muon.position[2] if since is None else since), muon.momentum
+    ends = None if decided is None else (decided[:, 0], decided[:, 1])
+    order = stops.order if stops.sequence is None else np.array(stops.sequence)
+    in_order = _taken((rows, _Chances(_components(dice), ends, held)), order)
+    origin = stops.forward * (muon.position[2] if since is None else since)
     zero = jnp.zeros_like(muon.momentum)
+    carry = (State(_vector(muon.position), _vector(muon.direction), muon.momentum, muon.alive), _Spent(zero, zero))
+    parts = []
+    for thick, first, last in _stretches(stops):
+        # A plane or slice after the other: written out, many of them would take minutes to compile.
+        step = _step(stops, charge, origin, muon.momentum, physics, thick)
+        some = jax.tree.map(lambda column, a=first, b=last: column[a:b], in_order)
+        carry, part = jax.lax.scan(jax.checkpoint(step, prevent_cse=False), carry, some)
+        parts.append(part)
+    legs = Leg(*jax.tree.map(lambda *x: jnp.concatenate(x), *parts))
+    return _taken(legs, jnp.argsort(stops.order) if stops.sequence is None else np.argsort(order))
 
-    def onwards(
-        carry: tuple[_State, _Spent], each: tuple[_Stop, Dice | None, Array | None, Array | None]
-    ) -> tuple[tuple[_State, _Spent], Leg]:
+
+def _step(stops: Stops, charge: Array, origin: Array, start: Array, physics: Physics, thick: bool) -> Any:
+    """What a scan over stops does at each of them."""
+
+    def onwards(carry: tuple[State, _Spent], each: tuple[_Stop, _Chances]) -> tuple[tuple[State, _Spent], tuple]:
         muon, spent = carry
-        stop, dice, decided, held = each
+        stop, (dice, decided, held) = each
         ahead = stops.forward * stop.middle[2] >= origin
         came, muon = muon, _choose(ahead, _meet(stops, muon, charge, stop), muon)
         across = _sum((1.0, muon.position), (-1.0, _vector(stop.middle)))
-        if stops.thick:  # a slice is crossed, and its voxel chosen, where the muon is halfway through
+        if thick:  # a slice is crossed, and its voxel chosen, where the muon is halfway through
             halfway = stop.depth / 2 / jnp.maximum(jnp.abs(muon.direction[2]), _GRAZING)
             across = _sum((1.0, across), (halfway, muon.direction))
-        u, v = _dot(_vector(stop.axes[0]), across), _dot(_vector(stop.axes[1]), across)
-        within = jnp.abs(jnp.stack([u, v])) <= stop.half
+        u, v = across[:2]
+        if stops.tilted:
+            u, v = _dot(_vector(stop.axes[0]), across), _dot(_vector(stop.axes[1]), across)
+        within = [jnp.abs(at) <= stop.half[i] for i, at in enumerate((u, v))]
         if decided is not None:
-            within = jnp.where(decided == 0, within, decided > 0)
-        crossed = ahead & muon.alive & within.all()
-        stop, voxel = _voxel(stops, stop, u, v, held)
-        after, spent_after = _matter(stops, stop, muon, charge, crossed, spent, start, dice, physics)
+            within = [jnp.where(d == 0, w, d > 0) for w, d in zip(within, decided, strict=True)]
+        crossed = ahead & muon.alive & within[0] & within[1]
+        voxel = None
+        if thick:
+            stop, voxel = _voxel(stops, stop, u, v, held)
+        elif stops.voxels is not None:
+            voxel = jnp.full_like(u, -1, jnp.int32)
+        after, spent_after = _matter(stops, stop, muon, charge, crossed, spent, start, dice, physics, thick)
         spent = _choose(crossed, spent_after, spent)
         # A plane that is missed leaves the muon where it was; one without end that it does not reach, it turned back from.
         lost = ahead & ~muon.alive & (stop.half[0] == jnp.inf)
         onwards = _choose(crossed, after, came._replace(alive=came.alive & ~lost))
-        return (onwards, spent), Leg(
-            crossed, jnp.stack([u, v]), _stacked(muon), _stacked(_choose(crossed, after, muon)), voxel
-        )
+        return (onwards, spent), (crossed, (u, v), muon, _choose(crossed, after, muon), voxel)
 
-    first = _State(_vector(muon.position), _vector(muon.direction), muon.momentum, muon.alive)
-    _, legs = jax.lax.scan(jax.checkpoint(onwards, prevent_cse=False), (first, _Spent(zero, zero)), in_order)
-    back = jnp.argsort(stops.order)
-    return jax.tree.map(lambda column: column[back], legs)
+    return onwards
+
+
+_MOST_STRETCHES = 5
+
+
+def _stretches(stops: Stops) -> list[tuple[bool, int, int]]:
+    """Stops that follow each other, whether any is thick: few stretches of either kind, or one for all."""
+    whole = [(stops.thick, 0, len(stops.names))]
+    if stops.sequence is None or not stops.thick:
+        return whole
+    bulk = [stops.bulk[i] for i in stops.sequence]
+    starts = [i for i, thick in enumerate(bulk) if i == 0 or thick != bulk[i - 1]]
+    found = [(bulk[a], a, b) for a, b in zip(starts, [*starts[1:], len(bulk)], strict=True)]
+    return found if len(found) <= _MOST_STRETCHES else whole
+
+
+def _taken(columns: Any, order: Any) -> Any:
+    """Columns in another order."""
+    if isinstance(order, np.ndarray) and (order == np.arange(len(order))).all():
+        return columns
+    return jax.tree.map(lambda column: column[order], columns)
+
+
+def _components(dice: Dice | None) -> Dice | None:
+    """As columns of each number, so that under vmap each is one long array."""
+    if dice is None or isinstance(dice.normal, tuple):
+        return dice
+    return Dice(*(tuple(x[:, i] for i in range(5)) for x in dice))
 
 
 def _vector(array: Float[Array, " 3"]) -> Vector:
     return array[0], array[1], array[2]
-
-
-def _stacked(muon: _State) -> Muon:
-    return Muon(jnp.stack(muon.position), jnp.stack(muon.direction), muon.momentum, muon.alive)
 
 
 def _choose(condition: Array, new: Any, old: Any) -> Any:

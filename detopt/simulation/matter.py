@@ -30,10 +30,10 @@ _EARLIEST = 1e-8  # a uniform number can be zero, and no collision is infinitely
 
 
 class Dice(NamedTuple):
-    """The random numbers of one passage through matter."""
+    """The random numbers of one passage through matter: arrays of five, or five arrays."""
 
-    normal: Float[Array, "*batch 5"]  # two angles, energy, two displacements
-    uniform: Float[Array, "*batch 5"]  # two largest energy transfers; largest angle: size, azimuth, where
+    normal: Any  # two angles, energy, two displacements
+    uniform: Any  # two largest energy transfers; largest angle: size, azimuth, where
 
 
 class Deflection(NamedTuple):

@@ -53,12 +53,14 @@ def test_density_on_an_edge(tmp_path, block, number):
     stop = line.stops.names.index("plane")
     rest = (sampler.source, sampler.muons.start, sampler.physics)
     draws = sampler.muons.draws(jax.random.key(1), number, jnp.float32)
-    legs = jax.jit(jax.vmap(lambda d: fly_event(line, *rest, d)[0]))(draws)
+    legs = jax.jit(jax.vmap(lambda d: fly_event(line, *rest, d)[0], in_axes=-1))(draws)
     aside = float(line.stops.half[stop, 0]) - np.asarray(legs.local[:, stop, 0])
     flown = ((np.abs(aside) < BAND) & np.asarray(legs.before.alive[:, stop])) / (2 * BAND)
     edge = Edge(jnp.asarray(stop, jnp.int32), jnp.asarray(0, jnp.int32), jnp.asarray(1.0, jnp.float32))
     keys = jax.random.split(jax.random.key(2), number)
-    put = np.asarray(jax.jit(jax.vmap(lambda d, k: onto_edge(line, *rest, edge, d, k).weight))(draws, keys), float)
+    put = np.asarray(
+        jax.jit(jax.vmap(lambda d, k: onto_edge(line, *rest, edge, d, k).weight, in_axes=(-1, 0)))(draws, keys), float
+    )
     difference, error = put.mean() - flown.mean(), np.hypot(put.std(), flown.std()) / number**0.5
     print(f"{block}: put there {put.mean():.4g}, flown there {flown.mean():.4g} a mm, {error:.2g}")
     assert abs(difference) < 3 * error

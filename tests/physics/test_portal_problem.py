@@ -179,7 +179,7 @@ def rival(name: str, estimator: str):
     def scores(u, draws, decided=None):
         line = line_up(evaluate._cast(space.place(u)))
         nothing = undecided(line) if decided is None else decided
-        return jax.vmap(lambda d: evaluate.muons.statistics(line, d, nothing)[1])(draws)
+        return jax.vmap(lambda d: evaluate.muons.statistics(line, d, nothing)[1], in_axes=-1)(draws)
 
     def drawn(u, key):
         line = line_up(evaluate._cast(space.place(u)))
@@ -192,7 +192,7 @@ def rival(name: str, estimator: str):
 
     def reinforce(u, key):
         line, draws = drawn(u, key)
-        p, fired = line.sensors.efficiency[sensor], draws.chance[:, sensor] < line.sensors.efficiency[sensor]
+        p, fired = line.sensors.efficiency[sensor], draws.chance[sensor] < line.sensors.efficiency[sensor]
         found = scores(u, draws)
         return WIDTHS[name] * jnp.mean((found - found.mean()) * (fired - p) / (p * (1 - p)))
 
@@ -202,7 +202,9 @@ def rival(name: str, estimator: str):
 
         def distances(u):
             line = line_up(evaluate._cast(space.place(u)))
-            legs = jax.vmap(lambda d: fly_event(line, Sky(), evaluate.muons.start, evaluate.physics, d)[0])(draws)
+            legs = jax.vmap(lambda d: fly_event(line, Sky(), evaluate.muons.start, evaluate.physics, d)[0], in_axes=-1)(
+                draws
+            )
             sides = jnp.stack([line.stops.half[stop][None] - s * legs.local[:, stop] for s in (1, -1)], axis=-1)
             return sides.reshape(count, 4)
 

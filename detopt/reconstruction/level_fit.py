@@ -1,0 +1,141 @@
+"""The track of one muon through level planes that measure x and y alike: two straight lines, fitted one by one.
+
+A deflection by independent angles of one width s turns the slope t = (dx/dz, dy/dz) by a vector of covariance
+s^2 (1 + t^2) (1 + t t^T): along t its width is s (1 + t^2), across it s sqrt(1 + t^2). Where the resolution is the same in
+all directions the two lines along and across t know nothing of each other, and each has two parameters.
+
+Each is the square-root information filter of `detopt.reconstruction.square_root`, written out for two parameters that move
+along from plane to plane: position and slope where the muon is.
+"""
+
+from typing import NamedTuple
+
+from jaxtyping import Array, Bool, Float
+
+from detopt.backend import jax, jnp
+from detopt.reconstruction.beam_fit import BeamTrack
+
+__all__ = ["Crossing", "fit_level"]
+
+_TINY = 1e-20  # where there is nothing to rotate; its inverse has a cube in float32
+
+Row = tuple[Array, Array]
+
+
+class Crossing(NamedTuple):
+    """A level plane that the muon may have crossed."""
+
+    z: Float[Array, ""]  # mm
+    weight: Float[Array, ""]  # 1 / resolution^2 along x as along y; 0 where nothing was seen
+    deviation: tuple[Float[Array, ""], Float[Array, ""]]  # of the measured from the undisturbed x and y, in mm
+    scattering: Float[Array, ""]  # variance of the projected angle in rad^2
+
+
+class _Line(NamedTuple):
+    """R (position, slope) = v to unit errors, with R upper triangular."""
+
+    r11: Array
+    r12: Array
+    r22: Array
+    v1: Array
+    v2: Array
+    chi2: Array
+
+
+def fit_level(
+    crossings: list[Crossing], slope: tuple[Array, Array], min_hits: int, measured: Float[Array, ""]
+) -> BeamTrack:
+    """Fit one track.
+
+    Args:
+        crossings: along the flight.
+        slope: dx/dz and dy/dz of the muon where the track starts.
+        min_hits: measured planes that make a track.
+        measured: how many were.
+    """
+    tx, ty = slope
+    square = tx**2 + ty**2
+    flat = square <= _TINY
+    scale = jax.lax.rsqrt(jnp.where(flat, 1.0, square))
+    ex, ey = jnp.where(flat, 1.0, tx * scale), jnp.where(flat, 0.0, ty * scale)
+    found = measured >= max(min_hits, 2)
+    stretch = 1 + square
+    along = _solved(crossings, ex, ey, stretch, found)
+    across = _solved(crossings, -ey, ex, jnp.sqrt(stretch), found)
+
+    def back(a: Array, b: Array) -> Row:
+        """From along and across the slope to x and y."""
+        return ex * a - ey * b, ey * a + ex * b
+
+    (one, two), zero = (along, across), jnp.zeros_like(tx)
+    change = jnp.stack([*back(one[0], two[0]), *back(one[1], two[1])])
+    blocks = []
+    for i in (2, 3, 4):  # position, both, slope
+        mixed = ex * ey * (one[i] - two[i])
+        blocks.append((ex**2 * one[i] + ey**2 * two[i], mixed, ey**2 * one[i] + ex**2 * two[i]))
+    (a, b, c), (d, e, f), (g, h, i) = blocks
+    rows = [[a, b, d, e], [b, c, e, f], [d, e, g, h], [e, f, h, i]]
+    chi2 = one[5] + two[5]
+    sure = jnp.isfinite(chi2 + one[0] + two[0] + g + i) & (one[4] > zero) & (two[4] > zero)
+    covariance = jnp.stack([jnp.stack(row) for row in rows])
+    return BeamTrack(change, covariance, chi2, 2 * measured - 4, found & sure)
+
+
+def _solved(
+    crossings: list[Crossing], ex: Array, ey: Array, stretch: Array, found: Bool[Array, ""]
+) -> tuple[Array, ...]:
+    """Position, slope, their variance, covariance, variance, and chi2, of the line along (ex, ey)."""
+    zero = jnp.zeros_like(ex)
+    line, below = _Line(zero, zero, zero, zero, zero, zero), None
+    for at in reversed(crossings):
+        if below is not None:
+            line = line._replace(r12=line.r12 + line.r11 * (below - at.z))
+        kick = jnp.where(at.scattering > 0, jnp.sqrt(jnp.where(at.scattering > 0, at.scattering, 1.0)), 0.0)
+        line = _measured(
+            _disturbed(line, kick * stretch),
+            jnp.where(at.weight > 0, jnp.sqrt(jnp.where(at.weight > 0, at.weight, 1.0)), 0.0),
+            ex * at.deviation[0] + ey * at.deviation[1],
+        )
+        below = at.z
+    r11, r12, r22 = (
+        jnp.where(found & (line.r22 != 0), r, held) for r, held in zip(line[:3], (1.0, 0.0, 1.0), strict=True)
+    )
+    i11, i22 = 1 / r11, 1 / r22
+    i12 = -r12 * i11 * i22
+    slope = line.v2 * i22
+    position = line.v1 * i11 + i12 * line.v2
+    return position, slope, i11**2 + i12**2, i12 * i22, jnp.where(line.r22 != 0, i22**2, 0.0), line.chi2
+
+
+def _inverse_root(square: Array) -> Array:
+    return jax.lax.rsqrt(jnp.maximum(square, _TINY))
+
+
+def _disturbed(line: _Line, kick: Array) -> _Line:
+    """Let the slope change by a kick of this width, seen from before it."""
+    r11, r12, r22, v1, v2, chi2 = line
+    a, b = r22 * kick, r12 * kick
+    grown = 1 + a**2
+    p = jax.lax.rsqrt(grown)
+    q = jax.lax.rsqrt(grown + b**2)
+    cosine, sine = grown * p * q, b * q * a * p
+    return _Line(cosine * r11, cosine * r12 - sine * r22, p * r22, cosine * v1 - sine * v2, p * v2, chi2)
+
+
+def _measured(line: _Line, root: Array, value: Array) -> _Line:
+    """One more measurement of the position, of error 1 / root."""
+    r11, r12, r22, v1, v2, chi2 = line
+    square = r11**2 + root**2
+    q = _inverse_root(square)
+    cosine, sine, value = r11 * q, root * q, root * value
+    left, rest = -sine * r12, cosine * value - sine * v1
+    lower = r22**2 + left**2
+    p = _inverse_root(lower)
+    return _Line(
+        square * q,
+        cosine * r12,
+        lower * p,
+        cosine * v1 + sine * value,
+        (r22 * v2 + left * rest) * p,
+        chi2 + ((r22 * rest - left * v2) * p) ** 2,
+    )
