@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from detopt.report.map_figure import draw_maps
 from detopt.report.markup import Markup, table, tag
 from detopt.report.style import AFTER, BEFORE, FAINT, PAPER, Drawing, log_ticks, plain, styled
 from detopt.report.text import DESIGNS, MISSING, count, difference, number, quantity
@@ -28,6 +29,34 @@ CAPTIONS: dict[
         "Estimates of the displaced fraction against the truth, before and after",
         "Each point is an exposure; error bars are what the head says of itself.",
     ),
+    "detection": (
+        "False alarms against objects that are found, and the head's probabilities against what is found",
+        "Left: false alarms of a cut, bands of one standard error; lower is better. Right: exposures in ten groups of equal "
+        "size by the probability that the head gives; on the line it can be taken at its word.",
+    ),
+    "estimate": (
+        "Estimates against the truth, before and after",
+        "Each point is an exposure; error bars are what the head says of itself.",
+    ),
+    "image": (
+        "Slices of the radiation length: truth, head and baseline, before and after",
+        "One scene of the audit, in the layer that differs most; darker is shorter.",
+    ),
+}
+
+
+class _Words(NamedTuple):
+    """How a figure calls what is told apart."""
+
+    signal: str
+    background: str
+    each: str
+    found: str
+
+
+_TOLD = {
+    "discrimination": _Words("displaced muons that pass", "prompt muons that pass", "muon", "displaced"),
+    "detection": _Words("objects that are found", "false alarms", "exposure", "there"),
 }
 _DASHES = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (5, 1.5, 1, 1.5)))
 _WORDS = ("solid", "dashed", "dotted", "dash-dotted")
@@ -71,10 +100,13 @@ def comparison(result: dict[str, Any]) -> list[Markup]:
     designs = _designs(result)
     if not designs:
         return []
-    return {"discrimination": _tracks, "fraction": _fractions}[_objective(result)](designs)
+    objective = _objective(result)
+    if objective in _TOLD:
+        return _told(designs, _TOLD[objective])
+    return _fractions(designs, objective)
 
 
-def _tracks(designs: dict[str, Any]) -> list[Markup]:
+def _told(designs: dict[str, Any], words: _Words) -> list[Markup]:
     columns = [DESIGNS[which] for which in designs]
     each = [_judges(design) for design in designs.values()]
     names = list(dict.fromkeys(name for judges in each for name in judges))
@@ -87,19 +119,19 @@ def _tracks(designs: dict[str, Any]) -> list[Markup]:
     better = rows(lambda judge, _: _pair(judge.get("head_is_better_by"), sign=True), names[1:])
     areas += [[f"head minus {row[0]}", *row[1:]] for row in better]
     tables = [
-        table("Loss in bits a muon: 0 for certainty, 1 for a guess", ["known from", *columns],
+        table(f"Loss in bits, each {words.each}: 0 for certainty, 1 for a guess", ["known from", *columns],
               rows(lambda judge, _: _pair(judge.get("loss")), names)),
         table("Area under the ROC curve: 1 for certainty, 0.5 for a guess", ["known from", *columns], areas),
-        table(f"Prompt muons that pass a cut that {100 * _PLACE:.0f} % of the displaced ones pass",
+        table(f"{words.background.capitalize()} at {100 * _PLACE:.0f} % of {words.signal}",
               ["known from", *columns], rows(_passing, names)),
     ]  # fmt: skip
-    muons = [number(design.get("muons")) for design in designs.values()]
-    listed = ", ".join(dict.fromkeys(_grouped(n) for n in muons if math.isfinite(n)))
-    how = "Head and baselines see the same muons, those that left a track"
+    seen = "muons, those that left a track" if words.each == "muon" else "exposures"
+    numbers = [number(design.get(f"{words.each}s")) for design in designs.values()]
+    listed = ", ".join(dict.fromkeys(_grouped(n) for n in numbers if math.isfinite(n)))
+    how = f"Head and baselines see the same {seen}"
     how += f" ({listed} a design)" if listed else ""
-    how += (
-        ". This is one of the heads; the score above is the mean of all, and counts a muon without a track as unknown."
-    )
+    how += ". This is one of the heads; the score above is the mean of all"
+    how += ", and counts a muon without a track as unknown." if words.each == "muon" else "."
     said = [s for s in [_summary(designs)] if s is not None]
     return [*said, tag("div", *tables, class_="same"), tag("p", how, class_="soft")]
 
@@ -123,7 +155,10 @@ def _summary(designs: dict[str, Any]) -> Markup | None:
     return tag("p", f"{text} ({_times(value, error)}).")
 
 
-def _fractions(designs: dict[str, Any]) -> list[Markup]:
+def _fractions(designs: dict[str, Any], objective: str) -> list[Markup]:
+    units = {design.get("unit", "%") for design in designs.values()}
+    unit = "" if objective == "image" else next(iter(units)) or "%"
+
     def ratio(design: dict[str, Any]) -> str:
         top, bottom = ((design.get("rms") or {}).get(key) or {} for key in ("head", "baseline"))
         (a, da), (b, db) = ((number(p.get("value")), number(p.get("error"))) for p in (top, bottom))
@@ -133,8 +168,8 @@ def _fractions(designs: dict[str, Any]) -> list[Markup]:
 
     counting = next((d["baseline"] for d in designs.values() if d.get("baseline")), "baseline")
     kinds: dict[str, Callable[[dict[str, Any]], str]] = {
-        "RMS error of the head": lambda d: _pair((d.get("rms") or {}).get("head"), "%"),
-        f"RMS error of {counting}": lambda d: _pair((d.get("rms") or {}).get("baseline"), "%"),
+        "RMS error of the head": lambda d: _pair((d.get("rms") or {}).get("head"), unit),
+        f"RMS error of {counting}": lambda d: _pair((d.get("rms") or {}).get("baseline"), unit),
         "head / baseline": ratio,
         "pull width of the head": lambda d: _pair(d.get("pull_width")),
     }
@@ -144,7 +179,7 @@ def _fractions(designs: dict[str, Any]) -> list[Markup]:
     how = "A pull is the error of an estimate in units of the error that the head states; its width is 1 where that is true."
     how += f" From {listed} exposures a design, the same for head and baseline." if listed else ""
     head = ["", *(DESIGNS[which] for which in designs)]
-    caption = "Errors of the displaced fraction"
+    caption = {"fraction": "Errors of the displaced fraction", "image": "Errors of log X0"}.get(objective, "Errors")
     return [table(caption, ["quantity", *head[1:]], rows), tag("p", how, class_="soft")]
 
 
@@ -156,11 +191,14 @@ def head(run: Any) -> Figure | None:
     designs = {which: design for which, design in _designs(run.result).items() if which in ("initial", "final")}
     if not designs:
         return None
+    objective = _objective(run.result)
     with styled():
-        return {"discrimination": _draw_tracks, "fraction": _draw_fractions}[_objective(run.result)](designs)
+        if objective in _TOLD:
+            return _draw_told(designs, _TOLD[objective])
+        return draw_maps(designs) if objective == "image" else _draw_estimates(designs, objective)
 
 
-def _draw_tracks(designs: dict[str, Any]) -> Figure | None:
+def _draw_told(designs: dict[str, Any], words: _Words) -> Figure | None:
     reliability = any(design.get("reliability") for design in designs.values())
     names = list(dict.fromkeys(name for design in designs.values() for name in _judges(design)))
     curves = []
@@ -174,16 +212,19 @@ def _draw_tracks(designs: dict[str, Any]) -> Figure | None:
         return None
     figure = Drawing(10.6 if reliability else 6.2, 5.2)
     ax = figure.panel(0.95, 0.65, 4.4 if reliability else 5.0, 3.9)
-    fewest = max((number(design.get("muons")) for design in designs.values()), default=math.nan)
+    fewest = max((number(design.get(f"{words.each}s")) for design in designs.values()), default=math.nan)
     floor = 10 ** math.floor(math.log10(100 * 20 / fewest)) if fewest > 20 else 0.01  # some ten prompt muons
     for which, place, x, y in curves:
         colour, width = (BEFORE, AFTER)[which == "final"], 2.6 if place == 0 else 1.5
         ax.plot(x, y, color=colour, linewidth=width, linestyle=_DASHES[place % 4])
+        if words.each == "exposure" and place == 0:  # few enough to show the error: half of them are background
+            e = np.sqrt(y * (100 - y) / (fewest / 2))
+            ax.fill_between(x, np.maximum(y - e, floor), y + e, color=colour, alpha=0.2, linewidth=0)
     seen = [x[y > floor].min() for _, _, x, y in curves if (y > floor).any()]
     ax.set_xlim(min(10 * math.floor(min(seen, default=0.0) / 10), 90), 100)
     ax.set_ylim(floor, 100)
     log_ticks(ax, "y")
-    ax.set(xlabel="displaced muons that pass [%]", ylabel="prompt muons that pass [%]")
+    ax.set(xlabel=f"{words.signal} [%]", ylabel=f"{words.background} [%]")
     if reliability:
         top, below = figure.panel(6.55, 1.95, 3.8, 2.6), figure.panel(6.55, 0.65, 3.8, 1.1)
         top.plot([0, 100], [0, 100], color=FAINT, linewidth=1)
@@ -197,9 +238,9 @@ def _draw_tracks(designs: dict[str, Any]) -> Figure | None:
             below.errorbar(x, y - x, e, **style)
         top.set(xlim=(-4, 104), ylim=(-4, 104))
         top.tick_params(labelbottom=False)
-        top.set_ylabel("displaced, found [%]")
+        top.set_ylabel(f"{words.found}, found [%]")
         below.set_xlim(-4, 104)
-        below.set(xlabel="displaced, says the head [%]", ylabel="difference [%]")
+        below.set(xlabel=f"{words.found}, says the head [%]", ylabel="difference [%]")
         _symmetric(below)
     figure.entries([(DESIGNS[which], {"color": (BEFORE, AFTER)[which == "final"]}) for which in designs], 0.95)
     styles = ", ".join(f"{plain(name)} {_WORDS[i % 4]}" for i, name in enumerate(names))
@@ -207,7 +248,9 @@ def _draw_tracks(designs: dict[str, Any]) -> Figure | None:
     return figure
 
 
-def _draw_fractions(designs: dict[str, Any]) -> Figure | None:
+def _draw_estimates(designs: dict[str, Any], objective: str) -> Figure | None:
+    unit = next((design["unit"] for design in designs.values() if design.get("unit")), "%")
+    what, factor = ("fraction" if objective == "fraction" else "value"), (100 if unit == "%" else 1)
     columns = {}
     for which, design in designs.items():
         found = design.get("estimates") or {}
@@ -215,7 +258,9 @@ def _draw_fractions(designs: dict[str, Any]) -> Figure | None:
         listed = {key: _array(found.get(key))[:_SHOWN] for key in ("head", "sigma", "baseline")}
         if len(truth) and len(listed["head"]) == len(truth):
             empty = np.full(len(truth), math.nan)
-            columns[which] = 100 * np.array([truth, *(v if len(v) == len(truth) else empty for v in listed.values())])
+            columns[which] = factor * np.array(
+                [truth, *(v if len(v) == len(truth) else empty for v in listed.values())]
+            )
     if not columns:
         return None
     figure = Drawing(0.3 + 5.05 * len(columns), 6.2)
@@ -237,8 +282,8 @@ def _draw_fractions(designs: dict[str, Any]) -> Figure | None:
         top.set_ylim(low - margin, high + margin)
         top.tick_params(labelbottom=False)
         top.set_title(DESIGNS[which], weight="bold")
-        top.set_ylabel("fraction, estimated [%]")
-        below.set(xlabel="fraction, true [%]", ylabel="difference [%]")
+        top.set_ylabel(f"{what}, estimated [{unit}]")
+        below.set(xlabel=f"{what}, true [{unit}]", ylabel=f"difference [{unit}]")
         _symmetric(below)
         lower.append(below)
     reach = max(ax.get_ylim()[1] for ax in lower)

@@ -32,6 +32,7 @@ from detopt.study.faults import BadInput, Fault
 from detopt.study.networks import make_head
 from detopt.study.optimise import Infeasible, Progress, Search, describe, make_problem, manifest, write_inputs
 from detopt.study.placement import radius_groups
+from detopt.study.questions import asked_of_head
 from detopt.study.studies import Study
 from detopt.study.write import detector_with
 
@@ -109,7 +110,7 @@ def optimise_sampled(
     result = describe(study, designs, {n: a.score for n, a in audits.items()}, search.steps, seconds, stopped)
     if study.head is not None:
         result["inference"] = {
-            "head": {"objective": study.head.objective, "name": next(iter(_of_head(study)))},
+            "head": {"objective": asked_of_head(study), "name": next(iter(_of_head(study)))},
             "budget": vars(study.audit),
             "designs": {name: a.inference for name, a in audits.items()},
         }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from detopt.detector.detector import Detector
     from detopt.study.studies import Study
 
-__all__ = ["grid_of", "question_of", "volume_of", "with_exposures"]
+__all__ = ["asked_of_head", "grid_of", "question_of", "volume_of", "with_exposures"]
 
 
 def volume_of(detector: "Detector") -> Volume | None:
@@ -44,6 +44,13 @@ def question_of(study: "Study") -> Question:
     assert volume is not None
     low, high = volume.scene.scene.ranges[term.of]
     return Question("number", term.of, low, high, term.unit)
+
+
+def asked_of_head(study: "Study") -> str:
+    """The `type` of the objective that the head works for."""
+    assert study.head is not None
+    kinds = {"presence": "detection", "number": "estimate", "map": "image"}
+    return kinds[question_of(study).kind] if isinstance(study.head, VoxelHead) else study.head.objective
 
 
 def with_exposures(study: "Study") -> "Study":
