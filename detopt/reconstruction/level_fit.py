@@ -60,8 +60,8 @@ def fit_level(
     ex, ey = jnp.where(flat, 1.0, tx * scale), jnp.where(flat, 0.0, ty * scale)
     found = measured >= max(min_hits, 2)
     stretch = 1 + square
-    along = _solved(crossings, ex, ey, stretch, found)
-    across = _solved(crossings, -ey, ex, jnp.sqrt(stretch), found)
+    lines = _walked(crossings, (ex, ey), stretch)
+    along, across = (_solved(line, found) for line in lines)
 
     def back(a: Array, b: Array) -> Row:
         """From along and across the slope to x and y."""
@@ -81,22 +81,36 @@ def fit_level(
     return BeamTrack(change, covariance, chi2, 2 * measured - 4, found & sure)
 
 
-def _solved(
-    crossings: list[Crossing], ex: Array, ey: Array, stretch: Array, found: Bool[Array, ""]
-) -> tuple[Array, ...]:
-    """Position, slope, their variance, covariance, variance, and chi2, of the line along (ex, ey)."""
-    zero = jnp.zeros_like(ex)
-    line, below = _Line(zero, zero, zero, zero, zero, zero), None
-    for at in reversed(crossings):
-        if below is not None:
-            line = line._replace(r12=line.r12 + line.r11 * (below - at.z))
-        kick = jnp.where(at.scattering > 0, jnp.sqrt(jnp.where(at.scattering > 0, at.scattering, 1.0)), 0.0)
-        line = _measured(
-            _disturbed(line, kick * stretch),
-            jnp.where(at.weight > 0, jnp.sqrt(jnp.where(at.weight > 0, at.weight, 1.0)), 0.0),
-            ex * at.deviation[0] + ey * at.deviation[1],
-        )
-        below = at.z
+def _walked(crossings: list[Crossing], along: tuple[Array, Array], stretch: Array) -> tuple[_Line, _Line]:
+    """From the outside in: what is known where the first plane is met, along and across the slope.
+
+    A loop: written out, the compiler would work out each plane again for every number of the next one.
+    """
+    (ex, ey), zero = along, jnp.zeros_like(stretch)
+    widths = stretch, jnp.sqrt(stretch)
+
+    def inwards(carry: tuple[_Line, _Line], each: tuple[Crossing, Array]) -> tuple[tuple[_Line, _Line], None]:
+        at, step = each
+        some = at.weight > 0
+        root = jnp.where(some, jnp.sqrt(jnp.where(some, at.weight, 1.0)), 0.0)
+        turns = at.scattering > 0
+        kick = jnp.where(turns, jnp.sqrt(jnp.where(turns, at.scattering, 1.0)), 0.0)
+        (dx, dy), found = at.deviation, []
+        for line, width, value in zip(carry, widths, (ex * dx + ey * dy, ex * dy - ey * dx), strict=True):
+            moved = line._replace(r12=line.r12 + line.r11 * step)
+            found.append(_measured(_disturbed(moved, kick * width), root, value))
+        return (found[0], found[1]), None
+
+    nothing = _Line(zero, zero, zero, zero, zero, zero)
+    z = jnp.stack([at.z for at in crossings])
+    steps = jnp.concatenate([z[1:] - z[:-1], jnp.zeros_like(z[:1])])
+    columns = jax.tree.map(lambda *x: jnp.stack(x), *crossings)
+    step = jax.checkpoint(inwards, prevent_cse=False)
+    return jax.lax.scan(step, (nothing, nothing), (columns, steps), reverse=True)[0]
+
+
+def _solved(line: _Line, found: Bool[Array, ""]) -> tuple[Array, ...]:
+    """Position, slope, their variance, covariance, variance, and chi2."""
     r11, r12, r22 = (
         jnp.where(found & (line.r22 != 0), r, held) for r, held in zip(line[:3], (1.0, 0.0, 1.0), strict=True)
     )
