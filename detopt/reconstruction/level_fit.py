@@ -42,25 +42,22 @@ class _Line(NamedTuple):
     chi2: Array
 
 
-def fit_level(
-    crossings: list[Crossing], slope: tuple[Array, Array], min_hits: int, measured: Float[Array, ""]
-) -> BeamTrack:
+def fit_level(crossings: list[Crossing], slope: tuple[Array, Array], min_hits: int) -> BeamTrack:
     """Fit one track.
 
     Args:
         crossings: along the flight.
         slope: dx/dz and dy/dz of the muon where the track starts.
         min_hits: measured planes that make a track.
-        measured: how many were.
     """
     tx, ty = slope
     square = tx**2 + ty**2
     flat = square <= _TINY
     scale = jax.lax.rsqrt(jnp.where(flat, 1.0, square))
     ex, ey = jnp.where(flat, 1.0, tx * scale), jnp.where(flat, 0.0, ty * scale)
-    found = measured >= max(min_hits, 2)
     stretch = 1 + square
-    lines = _walked(crossings, (ex, ey), stretch)
+    *lines, measured = _walked(crossings, (ex, ey), stretch)
+    found = measured >= max(min_hits, 2)
     along, across = (_solved(line, found) for line in lines)
 
     def back(a: Array, b: Array) -> Row:
@@ -81,32 +78,34 @@ def fit_level(
     return BeamTrack(change, covariance, chi2, 2 * measured - 4, found & sure)
 
 
-def _walked(crossings: list[Crossing], along: tuple[Array, Array], stretch: Array) -> tuple[_Line, _Line]:
-    """From the outside in: what is known where the first plane is met, along and across the slope.
+def _walked(crossings: list[Crossing], along: tuple[Array, Array], stretch: Array) -> tuple[_Line, _Line, Array]:
+    """From the outside in: what is known where the first plane is met, along and across the slope; how many measured.
 
     A loop: written out, the compiler would work out each plane again for every number of the next one.
     """
     (ex, ey), zero = along, jnp.zeros_like(stretch)
     widths = stretch, jnp.sqrt(stretch)
 
-    def inwards(carry: tuple[_Line, _Line], each: tuple[Crossing, Array]) -> tuple[tuple[_Line, _Line], None]:
+    def inwards(
+        carry: tuple[_Line, _Line, Array], each: tuple[Crossing, Array]
+    ) -> tuple[tuple[_Line, _Line, Array], None]:
         at, step = each
         some = at.weight > 0
         root = jnp.where(some, jnp.sqrt(jnp.where(some, at.weight, 1.0)), 0.0)
         turns = at.scattering > 0
         kick = jnp.where(turns, jnp.sqrt(jnp.where(turns, at.scattering, 1.0)), 0.0)
         (dx, dy), found = at.deviation, []
-        for line, width, value in zip(carry, widths, (ex * dx + ey * dy, ex * dy - ey * dx), strict=True):
+        for line, width, value in zip(carry[:2], widths, (ex * dx + ey * dy, ex * dy - ey * dx), strict=True):
             moved = line._replace(r12=line.r12 + line.r11 * step)
             found.append(_measured(_disturbed(moved, kick * width), root, value))
-        return (found[0], found[1]), None
+        return (found[0], found[1], carry[2] + some), None
 
     nothing = _Line(zero, zero, zero, zero, zero, zero)
     z = jnp.stack([at.z for at in crossings])
     steps = jnp.concatenate([z[1:] - z[:-1], jnp.zeros_like(z[:1])])
     columns = jax.tree.map(lambda *x: jnp.stack(x), *crossings)
     step = jax.checkpoint(inwards, prevent_cse=False)
-    return jax.lax.scan(step, (nothing, nothing), (columns, steps), reverse=True)[0]
+    return jax.lax.scan(step, (nothing, nothing, zero), (columns, steps), reverse=True)[0]
 
 
 def _solved(line: _Line, found: Bool[Array, ""]) -> tuple[Array, ...]:
