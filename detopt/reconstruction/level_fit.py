@@ -56,9 +56,9 @@ def fit_level(crossings: list[Crossing], slope: tuple[Array, Array], min_hits: i
     scale = jax.lax.rsqrt(jnp.where(flat, 1.0, square))
     ex, ey = jnp.where(flat, 1.0, tx * scale), jnp.where(flat, 0.0, ty * scale)
     stretch = 1 + square
-    *lines, measured = _walked(crossings, (ex, ey), stretch)
+    lengthwise, sideways, measured = _walked(crossings, (ex, ey), stretch)
     found = measured >= max(min_hits, 2)
-    along, across = (_solved(line, found) for line in lines)
+    along, across = _solved(lengthwise, found), _solved(sideways, found)
 
     def back(a: Array, b: Array) -> Row:
         """From along and across the slope to x and y."""
@@ -67,9 +67,9 @@ def fit_level(crossings: list[Crossing], slope: tuple[Array, Array], min_hits: i
     (one, two), zero = (along, across), jnp.zeros_like(tx)
     change = jnp.stack([*back(one[0], two[0]), *back(one[1], two[1])])
     blocks = []
-    for i in (2, 3, 4):  # position, both, slope
-        mixed = ex * ey * (one[i] - two[i])
-        blocks.append((ex**2 * one[i] + ey**2 * two[i], mixed, ey**2 * one[i] + ex**2 * two[i]))
+    for first, second in zip(one[2:5], two[2:5], strict=True):  # position, both, slope
+        mixed = ex * ey * (first - second)
+        blocks.append((ex**2 * first + ey**2 * second, mixed, ey**2 * first + ex**2 * second))
     (a, b, c), (d, e, f), (g, h, i) = blocks
     rows = [[a, b, d, e], [b, c, e, f], [d, e, g, h], [e, f, h, i]]
     chi2 = one[5] + two[5]

@@ -36,7 +36,8 @@ from detopt.simulation.scattering import beta, unit_width  # noqa: E402
 from detopt.simulation.start import Aim, Start  # noqa: E402
 
 SIDE = 1000.0  # mm
-CHUNK = 4096
+CHUNK = int(os.environ.get("CHUNK", "8192"))  # muons
+BLOCKS = 8
 SPREAD = {
     "z": 50.0,
     "centre.x": 200.0,
@@ -65,7 +66,7 @@ class X0Map:
     weight: Any = quantity("", min=0, default=1.0, doc="weight")
 
     def features(self, muon):
-        """Weights along x, y and z, and 1 and theta^2 / (2 c^2) times the cosine."""
+        """Where it was bent in units of a voxel, whether it was seen there, and theta^2 / (2 c^2) times the cosine."""
         above, below = muon.tracks
         here, there = above.parameters, below.parameters
         dx, dy = here[2] - there[2], here[3] - there[3]
@@ -79,21 +80,28 @@ class X0Map:
         width = unit_width(muon.momentum, beta(muon.momentum))
         tilt = (1 + (here[2] ** 2 + here[3] ** 2)) ** 1.5  # both slopes turn by more than the angle
         depth = jnp.where(good, square / (2 * width**2 * tilt), 0.0)
-        kernels = [self._kernel(x + middle), self._kernel(y + middle), self._kernel(z)]
-        return jnp.concatenate([*kernels, jnp.stack([jnp.where(good, 1.0, 0.0), depth]).astype(depth.dtype)])
+        scale, seen = self.number / SIDE, good.astype(depth.dtype)
+        return jnp.stack([(x + middle) * scale, (y + middle) * scale, z * scale, seen, depth])
 
     def _kernel(self, at):
         """How much each voxel along a side has of a place: less with the distance, and nothing beyond a voxel's width."""
-        n = self.number
-        return jnp.maximum(1 - jnp.abs(at / SIDE * n - 0.5 - np.arange(n)), 0.0).astype(at.dtype)
+        return jnp.maximum(1 - jnp.abs(at[:, None] - 0.5 - np.arange(self.number, dtype=at.dtype)[None]), 0.0)
 
     def sums(self, features, weight):
-        """Of both, for every voxel: a product of two matrices."""
+        """Of both, for every voxel: a product of two matrices, for some muons after the others."""
         n = self.number
-        x, y, z, last = (features[:, a:b] for a, b in ((0, n), (n, 2 * n), (2 * n, 3 * n), (3 * n, 3 * n + 2)))
-        across = (x[:, :, None] * y[:, None, :]).reshape(-1, n * n)
-        along = (z[:, :, None] * (weight[:, None] * last)[:, None, :]).reshape(-1, 2 * n)
-        return (across.T @ along).ravel()
+        blocks = BLOCKS if len(weight) % BLOCKS == 0 else 1
+        columns = [c.reshape(blocks, -1) for c in (*(features[:, i] for i in range(5)), weight)]
+
+        def add(total, block):
+            x, y, z, seen, depth, weight = block
+            across = (self._kernel(x)[:, :, None] * self._kernel(y)[:, None, :]).reshape(-1, n * n)
+            last = jnp.stack([weight * seen, weight * depth], 1)
+            along = (self._kernel(z)[:, :, None] * last[:, None, :]).reshape(-1, 2 * n)
+            return total + across.T @ along, None
+
+        nothing = jnp.zeros((n * n, 2 * n), weight.dtype)
+        return jax.lax.scan(jax.checkpoint(add, prevent_cse=False), nothing, columns)[0].ravel()
 
     def statistics(self, muon):
         """Of one muon."""
