@@ -8,7 +8,10 @@ STAMP := $(VENV)/.installed
 TEST_ENV := JAX_PLATFORMS=cpu XLA_FLAGS="--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 WORKERS ?= auto
 
-.PHONY: help demo test test-slow test-geant4 bench lint format dev clean check-python
+PEER := .venv-peer
+PEER_STAMP := $(PEER)/.installed
+
+.PHONY: help demo test test-slow test-geant4 bench bench-tomography lint format dev clean check-python
 
 help:           ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -29,6 +32,9 @@ test-geant4: $(STAMP)  ## install Geant4's Python package and compare with it
 bench: $(STAMP)  ## measure what the README says about speed
 	$(TEST_ENV) $(BIN)/python -m pytest -m benchmark -s
 
+bench-tomography: $(STAMP) $(PEER_STAMP)  ## muon tomography against TomOpt, on one core (minutes)
+	$(TEST_ENV) PYTHONPATH=. $(BIN)/python tests/benchmarks/tomography.py $(PEER)/bin/python --scaling
+
 dev: $(STAMP)   ## add the developers' tools and the git hook
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	$(BIN)/pre-commit install
@@ -44,6 +50,12 @@ $(STAMP): pyproject.toml constraints.txt | check-python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
 	@touch $@
 
+# TomOpt is only run, in an environment of its own.
+$(PEER_STAMP): | check-python
+	@test -x $(PEER)/bin/python || $(PYTHON) -m venv $(PEER)
+	$(PEER)/bin/python -m pip install --quiet --disable-pip-version-check tomopt torch==2.13.0 mypy_extensions "numpy<2" "pandas<2"
+	@touch $@
+
 check-python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "detopt needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo missing)."; \
@@ -52,4 +64,4 @@ check-python:
 	  echo "Python's venv module is missing: Debian, Ubuntu: apt install python3-venv; Fedora: dnf install python3-pip."; exit 1; }
 
 clean:          ## remove the environment and the caches
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache build dist
+	rm -rf $(VENV) $(PEER) .pytest_cache .ruff_cache .mypy_cache build dist

@@ -107,7 +107,7 @@ def _fit_level(
     along = jnp.where(uz == 0, 1.0, uz)
     slope = (ux / along, uy / along)
     oblique = jnp.maximum(jnp.abs(uz), 1e-3)
-    crossings, measured, zero = [], jnp.zeros_like(oblique), jnp.zeros_like(oblique)
+    crossings, zero = [], jnp.zeros_like(oblique)
     for row in rows:
         crossed, middle = leg.crossed[row], listed.middle[row]
         momentum = (leg.met.momentum[row] + leg.left.momentum[row]) / 2
@@ -116,11 +116,10 @@ def _fit_level(
         weight, deviation = zero, (zero, zero)
         if (i := sensor.get(row)) is not None:
             weight = jnp.where(sight.fired[i] & crossed, sensors.weight[i, 0], 0.0)
-            measured = measured + (weight > 0)
             path, (u, v) = middle[2] - z0, sight.sides[i]
             deviation = (u - (x + slope[0] * path - middle[0]), v - (y + slope[1] * path - middle[1]))
         crossings.append(Crossing(middle[2], weight, deviation, variance))
-    fit = fit_level(crossings, slope, arm.min_hits, measured)
+    fit = fit_level(crossings, slope, arm.min_hits)
     truth = jnp.stack([x, y, *slope])
     return ArmTrack(fit.found & alive, z0, truth + fit.change, truth, fit.covariance, fit.chi2, fit.freedom)
 

@@ -42,26 +42,23 @@ class _Line(NamedTuple):
     chi2: Array
 
 
-def fit_level(
-    crossings: list[Crossing], slope: tuple[Array, Array], min_hits: int, measured: Float[Array, ""]
-) -> BeamTrack:
+def fit_level(crossings: list[Crossing], slope: tuple[Array, Array], min_hits: int) -> BeamTrack:
     """Fit one track.
 
     Args:
         crossings: along the flight.
         slope: dx/dz and dy/dz of the muon where the track starts.
         min_hits: measured planes that make a track.
-        measured: how many were.
     """
     tx, ty = slope
     square = tx**2 + ty**2
     flat = square <= _TINY
     scale = jax.lax.rsqrt(jnp.where(flat, 1.0, square))
     ex, ey = jnp.where(flat, 1.0, tx * scale), jnp.where(flat, 0.0, ty * scale)
-    found = measured >= max(min_hits, 2)
     stretch = 1 + square
-    along = _solved(crossings, ex, ey, stretch, found)
-    across = _solved(crossings, -ey, ex, jnp.sqrt(stretch), found)
+    lengthwise, sideways, measured = _walked(crossings, (ex, ey), stretch)
+    found = measured >= max(min_hits, 2)
+    along, across = _solved(lengthwise, found), _solved(sideways, found)
 
     def back(a: Array, b: Array) -> Row:
         """From along and across the slope to x and y."""
@@ -70,9 +67,9 @@ def fit_level(
     (one, two), zero = (along, across), jnp.zeros_like(tx)
     change = jnp.stack([*back(one[0], two[0]), *back(one[1], two[1])])
     blocks = []
-    for i in (2, 3, 4):  # position, both, slope
-        mixed = ex * ey * (one[i] - two[i])
-        blocks.append((ex**2 * one[i] + ey**2 * two[i], mixed, ey**2 * one[i] + ex**2 * two[i]))
+    for first, second in zip(one[2:5], two[2:5], strict=True):  # position, both, slope
+        mixed = ex * ey * (first - second)
+        blocks.append((ex**2 * first + ey**2 * second, mixed, ey**2 * first + ex**2 * second))
     (a, b, c), (d, e, f), (g, h, i) = blocks
     rows = [[a, b, d, e], [b, c, e, f], [d, e, g, h], [e, f, h, i]]
     chi2 = one[5] + two[5]
@@ -81,22 +78,38 @@ def fit_level(
     return BeamTrack(change, covariance, chi2, 2 * measured - 4, found & sure)
 
 
-def _solved(
-    crossings: list[Crossing], ex: Array, ey: Array, stretch: Array, found: Bool[Array, ""]
-) -> tuple[Array, ...]:
-    """Position, slope, their variance, covariance, variance, and chi2, of the line along (ex, ey)."""
-    zero = jnp.zeros_like(ex)
-    line, below = _Line(zero, zero, zero, zero, zero, zero), None
-    for at in reversed(crossings):
-        if below is not None:
-            line = line._replace(r12=line.r12 + line.r11 * (below - at.z))
-        kick = jnp.where(at.scattering > 0, jnp.sqrt(jnp.where(at.scattering > 0, at.scattering, 1.0)), 0.0)
-        line = _measured(
-            _disturbed(line, kick * stretch),
-            jnp.where(at.weight > 0, jnp.sqrt(jnp.where(at.weight > 0, at.weight, 1.0)), 0.0),
-            ex * at.deviation[0] + ey * at.deviation[1],
-        )
-        below = at.z
+def _walked(crossings: list[Crossing], along: tuple[Array, Array], stretch: Array) -> tuple[_Line, _Line, Array]:
+    """From the outside in: what is known where the first plane is met, along and across the slope; how many measured.
+
+    A loop: written out, the compiler would work out each plane again for every number of the next one.
+    """
+    (ex, ey), zero = along, jnp.zeros_like(stretch)
+    widths = stretch, jnp.sqrt(stretch)
+
+    def inwards(
+        carry: tuple[_Line, _Line, Array], each: tuple[Crossing, Array]
+    ) -> tuple[tuple[_Line, _Line, Array], None]:
+        at, step = each
+        some = at.weight > 0
+        root = jnp.where(some, jnp.sqrt(jnp.where(some, at.weight, 1.0)), 0.0)
+        turns = at.scattering > 0
+        kick = jnp.where(turns, jnp.sqrt(jnp.where(turns, at.scattering, 1.0)), 0.0)
+        (dx, dy), found = at.deviation, []
+        for line, width, value in zip(carry[:2], widths, (ex * dx + ey * dy, ex * dy - ey * dx), strict=True):
+            moved = line._replace(r12=line.r12 + line.r11 * step)
+            found.append(_measured(_disturbed(moved, kick * width), root, value))
+        return (found[0], found[1], carry[2] + some), None
+
+    nothing = _Line(zero, zero, zero, zero, zero, zero)
+    z = jnp.stack([at.z for at in crossings])
+    steps = jnp.concatenate([z[1:] - z[:-1], jnp.zeros_like(z[:1])])
+    columns = jax.tree.map(lambda *x: jnp.stack(x), *crossings)
+    step = jax.checkpoint(inwards, prevent_cse=False)
+    return jax.lax.scan(step, (nothing, nothing, zero), (columns, steps), reverse=True)[0]
+
+
+def _solved(line: _Line, found: Bool[Array, ""]) -> tuple[Array, ...]:
+    """Position, slope, their variance, covariance, variance, and chi2."""
     r11, r12, r22 = (
         jnp.where(found & (line.r22 != 0), r, held) for r, held in zip(line[:3], (1.0, 0.0, 1.0), strict=True)
     )

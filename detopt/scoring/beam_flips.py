@@ -58,6 +58,10 @@ class BeamFlips:
             share *= np.where(self.follows.edges.any(-1), 1.0, _FIXED)
             self.efficiencies = np.flatnonzero(self.follows.efficiency.any(-1)).astype(np.int32)
         self.edges = edges_of(line.bounded, share)
+        # Where planes are level a muon has one slope along x and one along y, but for scattering.
+        self.leads, self.lane = np.arange(len(self.edges.stop)), np.arange(len(self.edges.stop))
+        if muons.unchanging.level and not line.field.shape[0]:
+            self.leads, self.lane = np.unique(self.edges.axis, return_index=True, return_inverse=True)[1:]
 
     def estimators(self) -> dict[str, str]:
         """How the gradient to each variable comes about."""
@@ -94,7 +98,8 @@ class BeamFlips:
         """Muons on the edges of planes and bodies."""
         count, dtype = self.flipped, moving.stops.middle.dtype
         drawn = self.muons.draws(key, math.ceil(self.chunk / CANDIDATES), dtype)
-        event, edge, chance = tried(*self._glance(fixed, drawn), stream(key, "which"), count)
+        worth, along = self._glance(fixed, drawn)
+        event, edge, chance = tried(worth, along, stream(key, "which"), count, self.lane)
         draws = jax.tree.map(lambda x: x[..., event], drawn)
         stop, axis, side = (jnp.asarray(x)[edge] for x in self.edges[:3])
         edges = Edge(stop, axis, side.astype(dtype))
@@ -115,25 +120,28 @@ class BeamFlips:
         on, off, weight, handle = jax.vmap(one, in_axes=(0, -1, 0))(edges, draws, looks)
         return Flip(on, off, weight / chance / count, handle)
 
-    def _glance(self, line: Line, draws: BeamDraws) -> tuple[Float[Array, "N E"], Float[Array, "N E"]]:
-        """How much each event promises on each edge: tracks in all arms, by a glance at where it flew. And its slope there.
+    def _glance(self, line: Line, draws: BeamDraws) -> tuple[Float[Array, "N E"], Float[Array, "N A"]]:
+        """How much each event promises on each edge: tracks in all arms, by a glance at where it flew. And its slopes.
 
-        What an edge gives to the gradient to a position along z is in proportion to that slope.
+        What an edge gives to the gradient to a position along z is in proportion to the slope there.
         """
-        dtype, stop = line.stops.middle.dtype, self.edges.stop
+        dtype = line.stops.middle.dtype
+        stop, axis = self.edges.stop[self.leads], self.edges.axis[self.leads]
+        sensors = sorted({i for arm in self.muons.arms for i in arm.sensors})
+        stops = np.array([line.sensors.at[i] for i in sensors], int)
 
         def one(draws: BeamDraws) -> tuple[Array, Array]:
             leg, _ = fly_event(line, self.muons.source, self.muons.start, self.muons.physics, draws)
-            crossed = foreseen(line, self.muons.source, self.muons.start, self.edges, leg)
+            crossed = foreseen(line, self.muons.source, self.muons.start, self.edges, leg, stops)
             promise = jnp.ones(len(self.edges.stop))
             for arm in self.muons.arms:
-                at = np.array([line.sensors.at[i] for i in arm.sensors])
-                spare = jnp.sum(crossed[:, at], axis=1) - arm.min_hits
+                mine = np.array([sensors.index(i) for i in arm.sensors])
+                spare = jnp.sum(crossed[:, mine], axis=1) - arm.min_hits
                 # Most is lost with a hit where none is to spare.
-                own = jnp.asarray(np.isin(self.edges.stop, at))
+                own = jnp.asarray(np.isin(self.edges.stop, stops[mine]))
                 promise = promise * jnp.where(spare < 0, 0.0, jnp.where(own & (spare > 0), _SPARE, 1.0))
             sides, direction = line.stops.axes[stop], leg.before.direction[stop]
-            slope = jnp.sum(sides[np.arange(len(stop)), self.edges.axis] * direction, axis=-1)
+            slope = jnp.sum(sides[np.arange(len(stop)), axis] * direction, axis=-1)
             facing = jnp.maximum(jnp.abs(jnp.sum(sides[:, 2] * direction, axis=-1)), _FLAT)
             worth = jnp.maximum(promise, _UNLIKELY).astype(dtype) * jnp.asarray(self.edges.probability, dtype)
             return worth, slope / facing

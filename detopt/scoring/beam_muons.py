@@ -97,13 +97,15 @@ class BeamMuons:
         leg, muon, charge, weight = flown
         sight = see(line, leg, draws, decided)
         tracks: tuple[ArmTrack, ...] = ()
-        passes = self.enough(sight.fired)
-        if self.fits:
+        if self.fits and self.arms:  # a track has the hits that it needs
             tracks = tuple(
                 fit_arm(line.stops, leg, charge, line.sensors, sight, arm, self.physics) for arm in self.arms
             )
-            for track in tracks:
+            passes = tracks[0].found
+            for track in tracks[1:]:
                 passes = passes & track.found
+        else:
+            passes = self.enough(sight.fired)
         for i, cut in enumerate(self.cuts):
             margin = _margin(cut, line.trigger, tracks)
             passes = passes & jnp.where(decided.passes[i] == 0, margin > 0, decided.passes[i] > 0)
@@ -141,6 +143,18 @@ class BeamMuons:
         weighted = muon.weight * jnp.concatenate(columns)
         return weighted if self.columns is None else jnp.concatenate([weighted, self.columns(muon)])
 
+    def pieces(self, line: Line, draws: BeamDraws, decided: Decided) -> tuple[Array, ...]:
+        """Of one muon, what `total` makes sums of: its weight, and the features of each term, or its statistics."""
+        muon = self.muon(line, draws, decided)
+        return muon.weight, *(term.features(muon) if _sums(term) else statistics_of(term, muon) for term in self.terms)
+
+    def total(self, weight: Float[Array, " N"], *pieces: Float[Array, "N ..."]) -> Float[Array, " k"]:
+        """The sum of `statistics` over N muons, of their `pieces`."""
+        columns = [jnp.sum(weight)[None]]
+        for term, piece in zip(self.terms, pieces, strict=True):
+            columns.append(term.sums(piece, weight) if _sums(term) else weight @ piece)
+        return jnp.concatenate(columns)
+
     def often(self, line: Line, draws: BeamDraws, decided: Decided, key: jax.Array) -> Float[Array, " k"]:
         """The same flight, seen by the sensors several times: where no track is fitted that costs little."""
         if self.looks == 1:
@@ -156,6 +170,11 @@ class BeamMuons:
             return self._columns(self.reconstructed(line, flown, again, decided))
 
         return jnp.mean(jax.vmap(once)(jax.random.split(key, self.looks)), axis=0)
+
+
+def _sums(term: Any) -> bool:
+    """Whether a term adds up features of many muons by itself: where it has many statistics, that can be far quicker."""
+    return hasattr(term, "sums")
 
 
 def _margin(cut: str, trigger: Any, tracks: tuple[ArmTrack, ...]) -> Float[Array, ""]:

@@ -94,6 +94,9 @@ class BeamEvaluator(ChunkedEvaluator):
     def _chunk(self, design: Detector, key: jax.Array) -> Float[Array, " k"]:
         line = self.muons.line(design)
         draws, decided = self.muons.draws(key, self.chunk, line.stops.middle.dtype), undecided(line)
+        if self.muons.looks == 1:
+            pieces = jax.vmap(lambda d: self.muons.pieces(line, d, decided), in_axes=-1)(draws)
+            return self.muons.total(*pieces) / self.chunk
         looks = jax.random.split(stream(key, "looks"), self.chunk)
         return jnp.mean(
             jax.vmap(lambda d, k: self.muons.often(line, d, decided, k), in_axes=(-1, 0))(draws, looks), axis=0

@@ -55,7 +55,7 @@ class Unchanging(NamedTuple):
         """A detector lined up, with all that is known about it."""
         leaves, tree = jax.tree.flatten(design)
         held = [jax.lax.stop_gradient(x) if fixed else x for x, fixed in zip(leaves, self.leaves, strict=True)]
-        line = line_up(tree.unflatten(held))
+        line = line_up(jax.tree.unflatten(tree, held))
         stops = replace(line.stops, tilted=line.stops.tilted and not self.level, sequence=self.sequence)
         return replace(line, stops=stops, sensors=replace(line.sensors, alike=self.alike))
 

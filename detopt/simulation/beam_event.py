@@ -151,7 +151,9 @@ def _dice(keys: Array, bulk: Bool[np.ndarray, " s"], physics: Physics, count: in
     if bulk.any():
         thick = np.flatnonzero(bulk)
         aside = [x.at[thick].set(z) for x, z in zip(aside, normal_pairs(keys[thick], count, dtype, 1), strict=True)]
-    energy, transfers, hard = None, (None, None), (None, None, None)
+    energy: Array | None = None
+    transfers: tuple[Array | None, ...] = (None,) * 2
+    hard: tuple[Array | None, ...] = (None,) * 3
     if physics.energy_loss and physics.straggling:
         energy, transfers = (
             normal_pairs(keys, count, dtype, 2)[0],

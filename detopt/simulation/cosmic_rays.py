@@ -130,12 +130,16 @@ def cosmic_parts(source: Cosmic, numbers: Numbers, start: Start) -> Parts:
 
 def _pick(cumulated: Float[Array, "rows columns"], row: Int[Array, "*N"], u: Float[Array, "*N"]) -> Int[Array, "*N"]:
     """The first column of a row whose cumulated share is beyond u, by bisection."""
-    low, high = jnp.zeros_like(row), jnp.full_like(row, cumulated.shape[1] - 1)
-    for _ in range(math.ceil(math.log2(cumulated.shape[1]))):
+
+    def halve(_: Any, between: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = between
         middle = (low + high) // 2
         beyond = cumulated[row, middle] > u
-        low, high = jnp.where(beyond, low, middle + 1), jnp.where(beyond, middle, high)
-    return high
+        return jnp.where(beyond, low, middle + 1), jnp.where(beyond, middle, high)
+
+    ends = jnp.zeros_like(row), jnp.full_like(row, cumulated.shape[1] - 1)
+    # A loop: written out, the compiler would look it up again wherever it is used.
+    return jax.lax.fori_loop(0, math.ceil(math.log2(cumulated.shape[1])), halve, ends)[1]
 
 
 def _logs(source: Cosmic) -> tuple[float, float]:

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from detopt.backend import jax, jnp
-from detopt.simulation.beam_event import BeamDraws, Decided, Line, fly_event, undecided
+from detopt.simulation.beam_event import BeamDraws, Decided, Line, begin, fly_event, undecided
 from detopt.simulation.draws import DENSITIES, Carrier, Start
 from detopt.simulation.flight import Leg
 from detopt.simulation.landing import land
@@ -125,13 +125,32 @@ def onto_edge(
     if not (np.array(line.stops.bulk) & line.stops.bounded).any():
         landing = land(inside, *way[:3], missed)
         return OnEdge(landing.draws, landing.weight, undecided(line))
-    return _past_bodies(line, flown, edge, way, missed, key, 1 if parallel else _STEPS)
+    shifts = parallel and not line.stops.tilted and not len(line.stops.field)
+
+    def shift(s: Array) -> Array:
+        """The slope of the distance: that of where the muon starts."""
+
+        def place(s: Array) -> Array:
+            return begin(source, start, way[0](s).numbers)[0].position[:2]
+
+        moved = jax.jvp(place, (s,), (jnp.ones_like(s),))[1]
+        return -edge.side * jnp.where(edge.axis == 0, moved[0], moved[1])
+
+    steps = 1 if parallel else _STEPS
+    return _past_bodies(line, flown, edge, way, missed, key, steps, shift if shifts else None)
 
 
 def _past_bodies(
-    line: Line, flown: Callable[..., Leg], edge: Edge, way: Way, missed: Array, key: jax.Array, steps: int
+    line: Line,
+    flown: Callable[..., Leg],
+    edge: Edge,
+    way: Way,
+    missed: Array,
+    key: jax.Array,
+    steps: int,
+    shift: Callable[[Array], Array] | None,
 ) -> OnEdge:
-    """Where bodies may be crossed or missed, see above."""
+    """Where bodies may be crossed or missed, see above. `shift` is the slope of the distance where it is known."""
     along, begin, density, (first, final) = way
     stops = line.stops
     place = jnp.argsort(stops.order)
@@ -145,9 +164,12 @@ def _past_bodies(
 
     def here(s: Array, decided: Decided) -> tuple[Array, tuple[Array, Array | None]]:
         leg = flown(along(s), decided)
-        return _inside(line, leg, edge), ((jnp.abs(leg.local) <= stops.half).all(-1), leg.voxel)
+        return _inside(line, leg, edge), (_within(leg, stops.half), leg.voxel)
 
     def rate(s: Array, decided: Decided) -> tuple[Array, Array, tuple[Array, Array | None]]:
+        if shift is not None:  # all of the flight moves alike
+            value, passed = here(s, decided)
+            return value, shift(s), passed
         value, slope, passed = jax.jvp(lambda s: here(s, decided), (s,), (jnp.ones_like(s),), has_aux=True)
         return value, jnp.where(slope == 0, 1.0, slope), passed
 
@@ -216,18 +238,29 @@ def _by_direction(draws: BeamDraws, names: tuple[str, ...], inside: Callable[[Be
     return (lambda s: with_normals(normal + (s - here) * way)), here, DENSITIES["normal"], ends
 
 
-def foreseen(line: Line, source: Source, start: Start, edges: Edges, leg: Leg) -> Bool[Array, "E s"]:
-    """Which stops one muon would roughly cross on each edge: where it is sent to matters for how often that is tried."""
+def _within(leg: Leg, half: Float[Array, "s 2"]) -> Bool[Array, " s"]:
+    """Which stops a muon passes between the sides of."""
+    u, v = leg.sides
+    return (jnp.abs(u) <= half[:, 0]) & (jnp.abs(v) <= half[:, 1])
+
+
+def foreseen(
+    line: Line, source: Source, start: Start, edges: Edges, leg: Leg, stops: Int[np.ndarray, " n"]
+) -> Bool[Array, "E n"]:
+    """Which of some stops one muon would roughly cross on each edge: it matters for how often that is tried."""
     carriers, half = carriers_of(source, start.frame), line.stops.half
-    rows = np.arange(len(edges.stop))
-    here = leg.local[edges.stop, edges.axis]
-    there = jnp.asarray(edges.side, here.dtype) * half[edges.stop, edges.axis]
     if "x" not in carriers or "y" not in carriers:
-        return jnp.broadcast_to(leg.crossed, (len(rows), len(half)))
-    if carriers["x"].radial:
-        factor = there / jnp.where(here == 0, 1.0, here)
-        local = leg.local[None] * factor[:, None, None]
-    else:
-        local = jnp.broadcast_to(leg.local, (len(rows), *leg.local.shape))
-        local = local.at[rows, :, edges.axis].add((there - here)[:, None])
-    return (jnp.abs(local) <= half[None]).all(-1).at[rows, edges.stop].set(True)
+        return jnp.broadcast_to(leg.crossed[stops], (len(edges.stop), len(stops)))
+    first = edges.axis == 0
+    own = [side[edges.stop] for side in leg.sides]
+    here = jnp.where(first, own[0], own[1])
+    there = jnp.asarray(edges.side, here.dtype) * half[edges.stop, edges.axis]
+    crossed = jnp.asarray(edges.stop[:, None] == stops[None])
+    inside = jnp.ones_like(crossed)
+    for axis, side in enumerate(leg.sides):
+        if carriers["x"].radial:
+            at = side[stops][None] * (there / jnp.where(here == 0, 1.0, here))[:, None]
+        else:
+            at = side[stops][None] + jnp.where(edges.axis == axis, there - here, 0.0)[:, None]
+        inside = inside & (jnp.abs(at) <= half[stops, axis][None])
+    return crossed | inside

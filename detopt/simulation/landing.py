@@ -24,19 +24,26 @@ class Landing(NamedTuple):
 
 
 def tried(
-    worth: Float[Array, "N E"], along: Float[Array, "N E"] | None, key: jax.Array, count: int
+    worth: Float[Array, "N E"],
+    along: Float[Array, "N A"] | None,
+    key: jax.Array,
+    count: int,
+    lane: Int[np.ndarray, " E"] | None = None,
 ) -> tuple[Array, Array, Array]:
     """Events and edges, as often as they are worth it, by systematic sampling; and how often that is, over the average.
 
     Where `along` is given, the events of an edge are taken in the order of it: all its values come as often as they should.
+    `lane` tells which column of it that is; each edge has its own where it is not given.
 
     Returns:
         Indices of events and of edges, and the chance of each relative to one in N (count,).
     """
     number = len(worth)
-    order = (
-        jnp.argsort(along, axis=0) if along is not None else jnp.broadcast_to(jnp.arange(number)[:, None], worth.shape)
-    )
+    if along is None:
+        order = jnp.broadcast_to(jnp.arange(number)[:, None], worth.shape)
+    else:
+        order = jnp.argsort(along, axis=0)
+        order = order if lane is None else order[:, lane]
     flat = jnp.take_along_axis(worth, order, axis=0).T.reshape(-1).astype(float)
     ends = jnp.cumsum(flat)
     at = (jnp.arange(count) + jax.random.uniform(key, ())) / count * ends[-1]

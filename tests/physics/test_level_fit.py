@@ -46,7 +46,7 @@ def test_same_as_the_general_fit(dtype, close):
     free = tuple(Variable(n, v - 0.5, v + 0.5, v, "", "", (n,)) for n, v in zip(names, values, strict=True))
     space = Space(as_arrays(portal(), dtype), free)
     known = Unchanging.of(space)
-    assert known.level and known.alike and known.sequence == (0, 1, 2, 3)
+    assert (known.level, known.alike, known.sequence) == (True, True, (0, 1, 2, 3))
     source, start = Cosmic(aim="aim"), Start("portal", 1200.0, Aim(800.0, (0.0, 0.0), (1000.0, 1000.0)))
     line = known.line(space.place(jnp.full(4, 0.5, dtype)))
     draws = draw_events(
@@ -71,7 +71,8 @@ def test_same_as_the_general_fit(dtype, close):
 
     u = jnp.full(4, 0.5, dtype)
     ((found, freedom), general), ((found_too, freedom_too), level) = (tracks(u, way) for way in (False, True))
-    assert (found == found_too).all() and 0.5 < np.mean(found) < 1
+    assert (found == found_too).all()
+    assert 0.5 < np.mean(found) < 1
     assert (np.asarray(freedom) == np.asarray(freedom_too))[np.asarray(found)].all()
     for a, b in zip(general, level, strict=True):
         size = np.abs(a).max(axis=0)
