@@ -32,7 +32,9 @@ class Flip(NamedTuple):
 
 
 def with_flips(
-    statistics: Callable[..., PyTree[Float[Array, "..."]]], flips: Callable[..., Flip | tuple[Flip, ...]]
+    statistics: Callable[..., PyTree[Float[Array, "..."]]],
+    flips: Callable[..., Flip | tuple[Flip, ...]],
+    shown: bool = False,
 ) -> Callable[..., PyTree[Float[Array, "..."]]]:
     """Statistics whose reverse-mode gradient counts the flips. Values cost what they did.
 
@@ -40,20 +42,29 @@ def with_flips(
         statistics: statistics(design, *rest), additive over particles. `design` is all that is differentiated.
         flips: flips(design, *rest), normalised as the statistics are: a sum over M flips estimates the gradient's second
             term. Whatever it needs of the design beside the handle it takes from `jax.lax.stop_gradient(design)`.
+        shown: statistics gives two things, its sums and what the flips are to be shown of the events that these are made
+            of: flips(shown, design, *rest).
 
     Returns:
         A function like `statistics`. It has a first derivative in reverse mode; a second one would miss the flips of the
         first, and raises TypeError, as forward mode does.
     """
 
+    def sums(design: Any, *rest: Any) -> tuple[Any, tuple[Any, ...]]:
+        """The statistics, and what comes first among the arguments of the flips."""
+        if not shown:
+            return statistics(design, *rest), ()
+        found, events = statistics(design, *rest)
+        return found, (jax.lax.stop_gradient(events),)
+
     @eqx.filter_custom_vjp
     def value(design: Any, *rest: Any) -> Any:
-        return statistics(design, *rest)
+        return sums(design, *rest)[0]
 
     @value.def_fwd
     def _forward(perturbed: Any, design: Any, *rest: Any) -> tuple[Any, None]:
         del perturbed
-        return statistics(design, *rest), None
+        return sums(design, *rest)[0], None
 
     @value.def_bwd
     def _backward(residuals: None, cotangent: Any, perturbed: Any, design: Any, *rest: Any) -> Any:
@@ -63,8 +74,8 @@ def with_flips(
         def surrogate(moving: Any) -> Array:
             """Only its derivative means anything."""
             together = eqx.combine(moving, fixed)
-            proposed = flips(together, *rest)
-            smooth = _inner(cotangent, statistics(together, *rest))
+            found, events = sums(together, *rest)
+            smooth, proposed = _inner(cotangent, found), flips(*events, together, *rest)
             for flip in (proposed,) if isinstance(proposed, Flip) else proposed:
                 smooth = smooth + jnp.sum(_jump(cotangent, flip) * flip.handle)
             return smooth

@@ -137,7 +137,7 @@ class PortalEvaluator(BeamEvaluator):
 
     def _sums(self, design: Detector, head: Any, key: jax.Array) -> _Sums:
         small, condition = self._cast(design), self._condition(design)
-        chunk = with_flips(self._exposed, self._flips)
+        chunk = with_flips(self._exposed, self._flips, shown=True)
 
         def step(_: None, key: jax.Array) -> tuple[None, _Sums]:
             return None, chunk((small, condition), head, key)
@@ -147,26 +147,32 @@ class PortalEvaluator(BeamEvaluator):
     def _keys(self, key: jax.Array) -> jax.Array:
         return jax.random.split(key, self.chunk // self.exposure)
 
-    def _exposed(self, moving: tuple[Detector, Array], head: VoxelNetwork, key: jax.Array) -> _Sums:
+    def _exposed(
+        self, moving: tuple[Detector, Array], head: VoxelNetwork, key: jax.Array
+    ) -> tuple[_Sums, Float[Array, "exposures M f"]]:
+        """The sums of a chunk, and what the head saw of its muons."""
         design, condition = moving
         line = self.muons.line(design)
 
-        def one(key: jax.Array) -> _Sums:
+        def one(key: jax.Array) -> tuple[_Sums, Array]:
             inside, truth = self._looked_into(line, key)
             statistics, columns = self._muons(inside, key)
             losses = head.scores(self._pictures(head.reduced(columns)[None], truth[None], condition))
-            return _Sums(statistics.mean(0), jnp.concatenate(losses))
+            return _Sums(statistics.mean(0), jnp.concatenate(losses)), columns
 
-        return jax.tree.map(lambda x: x.mean(0), jax.vmap(one)(self._keys(key)))
+        sums, columns = jax.vmap(one)(self._keys(key))
+        return jax.tree.map(lambda x: x.mean(0), sums), columns
 
-    def _flips(self, moving: tuple[Detector, Array], head: VoxelNetwork, key: jax.Array) -> tuple[Flip, ...]:
+    def _flips(
+        self, seen: Array, moving: tuple[Detector, Array], head: VoxelNetwork, key: jax.Array
+    ) -> tuple[Flip, ...]:
+        """Flips of muons in the exposures of a chunk, of which `seen` is what the head saw."""
         design, condition = moving
         line, condition = self.muons.line(design), jax.lax.stop_gradient(condition)
         keys = self._keys(key)
 
-        def one(key: jax.Array) -> tuple[Flip, Flip]:
+        def one(columns: Array, key: jax.Array) -> tuple[Flip, Flip]:
             inside, truth = self._looked_into(line, key)
-            columns = self._muons(jax.lax.stop_gradient(inside), key)[1]
             every = self.flips.on(inside, stream(key, "flips"))
             flips = jax.tree.map(lambda *each: jnp.concatenate(each), *every)
 
@@ -176,7 +182,9 @@ class PortalEvaluator(BeamEvaluator):
             return self._of_head(head, flips, losses, columns, stream(key, "exact"))
 
         # A mean over exposures.
-        return tuple(jax.tree.map(_in_a_row, f._replace(weight=f.weight / len(keys))) for f in jax.vmap(one)(keys))
+        return tuple(
+            jax.tree.map(_in_a_row, f._replace(weight=f.weight / len(keys))) for f in jax.vmap(one)(seen, keys)
+        )
 
     def _of_head(
         self, head: VoxelNetwork, flips: Flip, losses: Any, columns: Array, key: jax.Array

@@ -113,9 +113,7 @@ def test_a_flipped_muon_counts_as_it_does_in_its_exposure(kind, monkeypatch):
         one = Pictures(sums[None], jnp.full(1, 40.0), batch.truth[:1], jnp.zeros((1, 0)))
         return jnp.concatenate(network.scores(one))
 
-    first, second = eqx.filter_jit(PortalEvaluator._of_head)(
-        None, network, flips, losses, columns, jax.random.key(5)
-    )
+    first, second = eqx.filter_jit(PortalEvaluator._of_head)(None, network, flips, losses, columns, jax.random.key(5))
     found = (first.weight[:, None] * (first.on.head - first.off.head)).sum(0)
     found = found + (second.weight[:, None] * (second.on.head - second.off.head)).sum(0)
 
