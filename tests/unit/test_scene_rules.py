@@ -82,7 +82,7 @@ def test_an_exposure_is_what_the_source_brings(tmp_path):
     [
         ({"head: {type: voxels, muons: 200, batch: 8}\n": ""}, "study.yaml:9:10: objectives: ", "is what a head finds out"),
         ({"type: voxels, muons: 200, batch: 8": "type: set"}, "head", "looks at tracks of a barrel"),
-        ({"of: block": "of: blok"}, "objectives.asked.of", "no shape 'blok' of load is there sometimes; those are block"),
+        ({"of: block": "of: blok"}, "study.yaml:10:32: objectives.asked", "no shape 'blok' of load is there sometimes; those are block"),
         ({"type: detection, of: block": "type: estimate, of: pool.depth"}, "objectives.asked", "what does: block.x, pool.height"),
         ({"type: detection, of: block": "type: estimate, of: block.x"}, "objectives.asked", "block is not always there"),
         ({"muons: 200": "muons: 20"}, "study.yaml:6:29: head", "20 muons are fewer than a picture of voxels needs: at least 50"),
