@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-CORE = sorted(os.sched_getaffinity(0))[-1]
+CORES = sorted(os.sched_getaffinity(0))
+CORE = CORES[-1]
 os.sched_setaffinity(0, {CORE})  # before JAX starts its threads
 
 import numpy as np  # noqa: E402
@@ -186,6 +187,32 @@ def peer(python: str, seconds: float, thickness: float) -> dict[str, float]:
     return json.loads(found.stdout.strip().splitlines()[-1])
 
 
+def together(cores: list[int]) -> float:
+    """Muons a second of one process on each of these cores, all at once."""
+    command = [sys.executable, __file__, "--alone"]
+    running = [
+        subprocess.Popen([*command, str(core)], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
+        for core in cores
+    ]
+    for process in running:  # all have compiled before any of them begins
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return sum(float(process.communicate()[0]) for process in running)
+
+
+def alone(core: int) -> None:
+    """What `together` runs."""
+    os.sched_setaffinity(0, {core})
+    ours = Ours()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(ours.rate(12)[0])
+
+
 def scaling() -> None:
     """Time linear in muons, voxels and panels; memory that does not grow; two processes on two cores."""
     print("\nmuons      us a muon   memory in MB")
@@ -196,6 +223,9 @@ def scaling() -> None:
     print("\nvoxels along a side, panels above and below: us a muon")
     for sizes in ({"voxels": 5}, {"voxels": 20}, {"voxels": 40}, {"panels": 8}, {"panels": 16}):
         print(f"{sizes!s:16s} {1e6 / Ours(**sizes).rate(2)[0]:9.2f}")
+    if len(CORES) > 1:
+        one, two = together(CORES[:1]), together(CORES[:2])
+        print(f"\ntwo processes on two cores: {two / one:.2f} times one")
 
 
 def main(python: str, everything: bool) -> None:
@@ -234,5 +264,7 @@ def main(python: str, everything: bool) -> None:
     print(f"ratio: {best['plain'][0] / best['peer'][0]:.0f}")
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and sys.argv[1] == "--alone":
+    alone(int(sys.argv[2]))
+elif __name__ == "__main__":
     main(sys.argv[1], "--scaling" in sys.argv)
