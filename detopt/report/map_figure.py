@@ -19,7 +19,7 @@ def draw_maps(designs: dict[str, Any]) -> Figure | None:
     maps = {which: design["maps"] for which, design in designs.items() if design.get("maps")}
     if not maps:
         return None
-    figure = Drawing(0.9 + 2.9 * len(_ROWS) + 0.9, 0.9 + 3.0 * len(maps))
+    figure = Drawing(0.9 + 2.9 * len(_ROWS) + 1.3, 0.3 + 3.0 * len(maps))
     every = np.concatenate([np.ravel(m[row][0]) for m in maps.values() for row in _ROWS])
     norm = LogNorm(max(every.min(), 1e-3), every.max())
     for i, (which, found) in enumerate(reversed(maps.items())):
