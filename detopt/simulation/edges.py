@@ -162,49 +162,86 @@ def _past_bodies(
         voxel = nothing.voxel if voxel is None else jnp.where(bodies, voxel, -1)
         return nothing._replace(within=jnp.stack([within, within], axis=-1), voxel=voxel)
 
-    def here(s: Array, decided: Decided) -> tuple[Array, tuple[Array, Array | None]]:
-        leg = flown(along(s), decided)
-        return _inside(line, leg, edge), (_within(leg, stops.half), leg.voxel)
+    def here(s: Array, decided: Decided) -> tuple[Array, Array, Leg]:
+        """How far inside, its slope, and the flight."""
 
-    def rate(s: Array, decided: Decided) -> tuple[Array, Array, tuple[Array, Array | None]]:
+        def inside(s: Array) -> tuple[Array, Leg]:
+            leg = flown(along(s), decided)
+            return _inside(line, leg, edge), leg
+
         if shift is not None:  # all of the flight moves alike
-            value, passed = here(s, decided)
-            return value, shift(s), passed
-        value, slope, passed = jax.jvp(lambda s: here(s, decided), (s,), (jnp.ones_like(s),), has_aux=True)
-        return value, jnp.where(slope == 0, 1.0, slope), passed
+            value, leg = inside(s)
+            return value, shift(s), leg
+        value, slope, leg = jax.jvp(inside, (s,), (jnp.ones_like(s),), has_aux=True)
+        return value, jnp.where(slope == 0, 1.0, slope), leg
 
     # Without any of the bodies, and with all of them at their densest: between these two it is looked for.
     densest = None if stops.voxels is None else stops.voxels.densest
     every, none = held(jnp.ones_like(bodies), densest), held(jnp.zeros_like(bodies))
-
-    def closer(_: Any, at: tuple[Array, ...]) -> tuple[Array, ...]:
-        s = at[0]
-        value, slope, _ = rate(s, none)
-        return s - value / slope, s, slope
-
-    clear, last, slope = jax.lax.fori_loop(0, steps, closer, (begin, begin, jnp.ones_like(begin)))
-    leg = flown(along(last), every)
-    full = last - _inside(line, leg, edge) / slope
-    # As well where it would be if it left the bodies after any of the slices, or entered them there.
-    left = jnp.where(bodies, last - _straight_on(line, leg, edge) / slope, full)
-    places = jnp.concatenate([jnp.stack([clear, full]), left, clear + full - left])
     grain = _BLUR * 2 * stops.half
     if stops.voxels is not None:
         grain = jnp.where(stops.voxels.first[:, None] < 0, grain, stops.half / stops.voxels.number)
     some = bodies.any()
-    width = jnp.where(some, jnp.min(jnp.where(bodies[:, None], grain, jnp.inf)), 1.0) / jnp.abs(slope)
-    low, high = (jnp.clip(end(places), first, final) for end in (jnp.min, jnp.max))
-    low, high = low - width / 2, high + width / 2
-    looked = low + jax.random.uniform(key, (), low.dtype) * (high - low)
+    blur = jnp.where(some, jnp.min(jnp.where(bodies[:, None], grain, jnp.inf)), 1.0)
+    chance = jax.random.uniform(key, (), begin.dtype)
 
-    value, slope, passed = rate(looked, undecided(line))
-    at = looked - value / slope
-    value, slope, _ = rate(at, held(*passed))
-    at = at - value / slope
-    landed = (jnp.abs(value) < missed) & ((jnp.abs(at - looked) < width / 2) | ~some) & jnp.isfinite(at)
-    at = jnp.where(landed, at, begin)
-    weight = jnp.where(landed, density(at) / jnp.abs(slope) * (high - low) / width, 0.0)
-    return OnEdge(along(at), weight, held(*passed))
+    def nearer(at: _Search, value: Array, slope: Array, leg: Leg) -> _Search:
+        """Without bodies; the last time the next flight is from the same place, with all of them."""
+        del leg
+        last = at.step == steps - 1
+        decided = jax.tree.map(lambda a, b: jnp.where(last, a, b), every, none)
+        there = at.s - value / slope
+        return at._replace(s=jnp.where(last, at.s, there), clear=there, slope=slope, decided=decided)
+
+    def choose(at: _Search, value: Array, slope: Array, leg: Leg) -> _Search:
+        """A random place between all where it may be. The slope is that without bodies, for all of them."""
+        del slope
+        full = at.s - value / at.slope
+        # As well where it would be if it left the bodies after any of the slices, or entered them there.
+        left = jnp.where(bodies, at.s - _straight_on(line, leg, edge) / at.slope, full)
+        places = jnp.concatenate([jnp.stack([at.clear, full]), left, at.clear + full - left])
+        width = blur / jnp.abs(at.slope)
+        low, high = (jnp.clip(end(places), first, final) for end in (jnp.min, jnp.max))
+        span = high - low + width
+        looked = low - width / 2 + chance * span
+        return at._replace(s=looked, looked=looked, width=width, span=span, decided=undecided(line))
+
+    def meet(at: _Search, value: Array, slope: Array, leg: Leg) -> _Search:
+        """What it crosses there is what it is taken to cross."""
+        return at._replace(s=at.s - value / slope, decided=held(_within(leg, stops.half), leg.voxel))
+
+    def land_on(at: _Search, value: Array, slope: Array, leg: Leg) -> _Search:
+        """With these, on the edge."""
+        del leg
+        return at._replace(s=at.s - value / slope, value=value, slope=slope)
+
+    def stage(_: Any, at: _Search) -> _Search:
+        found = here(at.s, at.decided)
+        # One flight in the program for all stages: it takes most of the time to compile.
+        number = jnp.clip(at.step - steps + 1, 0, 3)
+        return jax.lax.switch(number, (nearer, choose, meet, land_on), at, *found)._replace(step=at.step + 1)
+
+    nothing = jnp.zeros_like(begin)
+    at = _Search(jnp.zeros((), jnp.int32), begin, none, begin, jnp.ones_like(begin), begin, *(nothing,) * 3)
+    at = jax.lax.fori_loop(0, steps + 3, stage, at)
+    landed = (jnp.abs(at.value) < missed) & ((jnp.abs(at.s - at.looked) < at.width / 2) | ~some) & jnp.isfinite(at.s)
+    there = jnp.where(landed, at.s, begin)
+    weight = jnp.where(landed, density(there) / jnp.abs(at.slope) * at.span / at.width, 0.0)
+    return OnEdge(along(there), weight, at.decided)
+
+
+class _Search(NamedTuple):
+    """Where a muon is looked for that stands on an edge below bodies."""
+
+    step: Int[Array, ""]
+    s: Float[Array, ""]
+    decided: Decided
+    clear: Float[Array, ""]  # where it is without any of the bodies
+    slope: Float[Array, ""]  # of the distance from the edge with s
+    looked: Float[Array, ""]
+    width: Float[Array, ""]
+    span: Float[Array, ""]
+    value: Float[Array, ""]
 
 
 def _by_number(draws: BeamDraws, along_x: Carrier, along_y: Carrier, first: Bool[Array, ""]) -> Way:
