@@ -68,8 +68,8 @@ class Leg(NamedTuple):
     voxel: Int[Array, "*batch s"] | None  # that a slice of a volume was taken to be; -1 at other stops
 
     @property
-    def local(self) -> Float[Array, "*batch s 2"]:
-        """Where, along the plane's two sides, from its middle, in mm; halfway in a slice."""
+    def local(self) -> Any:
+        """(*batch, s, 2): where, along the plane's two sides, from its middle, in mm; halfway in a slice."""
         return _together(*self.sides)
 
     @property
@@ -83,7 +83,7 @@ class Leg(NamedTuple):
         return self.left.muon
 
 
-def _together(*components: Array) -> Array:
+def _together(*components: Any) -> Any:
     here: Any = np if isinstance(components[0], np.ndarray) else jnp
     return here.stack(components, -1)
 
