@@ -5,6 +5,7 @@ typical scene with NumPy and those of thousands with JAX (see `detopt.simulation
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ class Drawn(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Random:
+class _Random(ABC):
     """What all random shapes say. Later shapes replace earlier ones."""
 
     name: str = ""  # by which objectives ask for it
@@ -38,9 +39,9 @@ class _Random:
         "", min=0, max=1, range=True, default=(1.0, 1.0), doc="of its voxels, which have the material; or [from, to]"
     )
 
+    @abstractmethod
     def parts(self, at: Any, depth: float, numbers: dict[str, Any], dither: Any) -> list[tuple[Any, int]]:
         """Which voxels are filled, and with the material of which number; -1 for the one that is drawn."""
-        raise NotImplementedError
 
     @property
     def materials(self) -> tuple[Material, ...]:
@@ -53,9 +54,9 @@ class _Random:
         fields = {name: getattr(self, name, None) for name in NUMBERS if name not in ("present", "material")}
         return {name: r for name, r in fields.items() if r is not None and r[0] < r[1]}
 
+    @abstractmethod
     def box(self) -> tuple[tuple[float, float], ...]:
         """From and to along x, y and z: what it may reach in any scene."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +71,13 @@ class _Moving(_Random):
         away = [at[..., i] - numbers[axis] for i, axis in enumerate("xyz")]
         return [(self.holds(away, numbers["scale"]) & (dither < numbers["share"]), -1)]
 
+    @abstractmethod
     def holds(self, away: list[Any], scale: Any) -> Any:
         """Which points lie inside, by their distance from the middle along x, y and z."""
-        raise NotImplementedError
 
+    @abstractmethod
     def half(self) -> tuple[float, float, float]:
         """How far it extends at scale 1."""
-        raise NotImplementedError
 
     def box(self) -> tuple[tuple[float, float], ...]:
         """From and to along x, y and z."""

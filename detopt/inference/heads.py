@@ -67,7 +67,6 @@ class VoxelHead(_Head):
     not given.
     """
 
-    objective: ClassVar[str] = "scene"
     batch: int = whole(32, least=1)  # exposures in a training step
     muons: int = whole(0, least=0, most=10_000_000)
     grid: tuple[int, int, int] = (0, 0, 0)  # voxels of the sums; those of the volume where it is not given

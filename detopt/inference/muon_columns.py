@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 from detopt.backend import jnp
 from detopt.reconstruction.arms import ArmTrack, Reconstructed
 
-__all__ = ["MUON_COLUMNS", "MuonColumns", "columns_of_muon", "joined", "named"]
+__all__ = ["MUON_COLUMNS", "MuonColumns", "columns_of_muon", "named"]
 
 
 class MuonColumns(NamedTuple):
@@ -23,7 +23,6 @@ class MuonColumns(NamedTuple):
     below_dx: Float[Array, "*n"]
     below_dy: Float[Array, "*n"]
     variance: Float[Array, "*n"]  # of the change of slope, along one axis, as the fits have it
-    chi2: Float[Array, "*n"]  # of both tracks, for each degree of freedom
     momentum: Float[Array, "*n"]  # in GeV
 
 
@@ -44,7 +43,6 @@ def columns_of_muon(muon: Reconstructed, middle: float, known_momentum: bool) ->
         *_line(above, middle),
         *_line(below, middle),
         (jnp.trace(above.covariance[2:4, 2:4]) + jnp.trace(below.covariance[2:4, 2:4])) / 2,
-        (above.chi2 + below.chi2) / jnp.maximum(above.freedom + below.freedom, 1.0),
         muon.momentum if known_momentum else jnp.zeros_like(muon.momentum),
     )
     return jnp.where(muon.passes, jnp.stack(both), 0.0)
@@ -58,8 +56,3 @@ def _line(track: ArmTrack, z: float) -> tuple[Array, Array, Array, Array]:
 def named(columns: Float[Array, "*n f"]) -> MuonColumns:
     """The columns by name."""
     return MuonColumns(*(columns[..., i] for i in range(MUON_COLUMNS)))
-
-
-def joined(columns: MuonColumns) -> Float[Array, "*n f"]:
-    """And back."""
-    return jnp.stack(columns, axis=-1)

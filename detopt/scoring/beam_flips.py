@@ -44,7 +44,7 @@ class BeamFlips:
         Args:
             muons: of the study.
             space: the design variables; only what follows them is flipped, or tried often.
-            chunk: muons whose mean the gradient is of.
+            chunk: muons whose mean the gradient is of; those of an exposure, where these belong together.
         """
         self.muons, self.space, self.chunk = muons, space, chunk
         self.flipped = math.ceil(chunk / (FLIPPED if muons.fits else UNFITTED))

@@ -46,8 +46,10 @@ class BeamEvaluator(ChunkedEvaluator):
         events: int,
         start: Start,
         arms: tuple[Arm, ...],
+        *,
         columns: Callable[[Reconstructed], Float[Array, " f"]] | None = None,
         exposure: int = 1,
+        conditioned: bool = False,
         precision: Any = None,
     ) -> None:
         """
@@ -56,10 +58,12 @@ class BeamEvaluator(ChunkedEvaluator):
             arms: which sensors make a track.
             columns: see `BeamMuons`.
         """
-        super().__init__(objectives, constraints, prices, source, physics, space, events, exposure, precision)
+        super().__init__(
+            objectives, constraints, prices, source, physics, space, events, exposure, conditioned, precision
+        )
         self.terms = [t for t in (*self.objectives.values(), *self.constraints.values()) if not _is_about_design(t)]
         self.muons = BeamMuons(space, source, start, physics, arms, self.terms, columns)
-        self.flips = BeamFlips(self.muons, space, self.chunk)
+        self.flips = BeamFlips(self.muons, space, exposure if exposure > 1 else self.chunk)
 
     def estimators(self) -> dict[str, str]:
         """How the gradient to each variable comes about."""

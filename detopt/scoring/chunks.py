@@ -39,6 +39,7 @@ class ChunkedEvaluator(ABC):
         space: Space,
         events: int,
         exposure: int = 1,
+        conditioned: bool = False,
         precision: Any = None,
     ) -> None:
         """
@@ -51,11 +52,12 @@ class ChunkedEvaluator(ABC):
             space: the design variables.
             events: rounded up to whole chunks.
             exposure: muons that belong together.
+            conditioned: whether heads look at the design variables.
             precision: dtype of the events; that of the design where it is not given.
         """
         self.objectives, self.constraints, self.prices = dict(objectives), dict(constraints), prices
         self.source, self.physics, self.space = source, physics, space
-        self.exposure, self.precision = exposure, precision
+        self.exposure, self.conditioned, self.precision = exposure, conditioned, precision
         self.chunk = exposure * math.ceil(min(CHUNK, events / FEWEST_CHUNKS) / exposure)
         self.chunks = max(math.ceil(events / self.chunk), FEWEST_CHUNKS)
 
@@ -70,6 +72,13 @@ class ChunkedEvaluator(ABC):
 
     def _cast(self, design: Detector) -> Detector:
         return design if self.precision is None else jax.tree.map(lambda x: x.astype(self.precision), design)
+
+    def _condition(self, design: Detector) -> Float[Array, " variables"]:
+        """What a head is told of the design: its variables in the unit box, or nothing."""
+        dtype = jnp.result_type(*jax.tree.leaves(self._cast(design)))
+        if not (self.conditioned and self.space.variables):
+            return jnp.zeros(0, dtype)
+        return jnp.stack(self.space.coordinates(design, jnp.log)).astype(dtype)
 
     @abstractmethod
     def _sums(self, design: Detector, head: Any, key: jax.Array) -> Any:

@@ -6,7 +6,6 @@ is taken with that muon and without it, and what the first order missed there st
 """
 
 import math
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -14,25 +13,19 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from detopt.backend import jax, jnp
-from detopt.detector.arms import Arm
-from detopt.detector.cost import Prices
 from detopt.detector.detector import Detector
-from detopt.detector.random_scenes import Drawn, RandomFilling
+from detopt.detector.random_scenes import RandomFilling
 from detopt.gradients.flips import Flip, with_flips
 from detopt.inference.muon_columns import MUON_COLUMNS, columns_of_muon
 from detopt.inference.questions import Grid, Question
 from detopt.inference.voxel_network import Pictures, VoxelNetwork
 from detopt.inference.voxel_sums import mean_sums
-from detopt.parameters import Space
 from detopt.scoring.beam_sampled import BeamEvaluator
 from detopt.scoring.evaluate import HeadLoss
 from detopt.scoring.score import Score
 from detopt.simulation.beam_event import Line, undecided
-from detopt.simulation.draws import Start
 from detopt.simulation.landing import spread
-from detopt.simulation.physics import Physics
-from detopt.simulation.scene_draws import draw_scene, filled
-from detopt.simulation.source import Source
+from detopt.simulation.scene_draws import by_layers, draw_scene, filled
 from detopt.simulation.streams import stream
 
 __all__ = ["PortalEvaluator"]
@@ -52,54 +45,35 @@ class PortalEvaluator(BeamEvaluator):
 
     def __init__(
         self,
-        objectives: Mapping[str, Any],
-        constraints: Mapping[str, Any],
-        prices: Prices,
-        source: Source,
-        physics: Physics,
-        space: Space,
-        events: int,
-        start: Start,
-        arms: tuple[Arm, ...],
+        *study: Any,
         scenes: RandomFilling,
         question: Question,
         grid: Grid,
-        exposure: int,
         known_momentum: bool = False,
-        conditioned: bool = False,
-        precision: Any = None,
+        **more: Any,
     ) -> None:
         """
-        Args (beside those of `BeamEvaluator`):
+        Args:
+            study: what `BeamEvaluator` takes, as far as `arms`; and `more`.
             scenes: of the only volume.
             question: that the head is asked.
             grid: that it looks at.
-            exposure: muons that it looks at together.
             known_momentum: whether it is told the momentum.
-            conditioned: whether it is told the design variables.
         """
-        super().__init__(
-            objectives, constraints, prices, source, physics, space, events, start, arms,
-            columns=lambda muon: columns_of_muon(muon, grid.middle, known_momentum),
-            exposure=exposure, precision=precision,
-        )  # fmt: skip
-        self.scenes, self.question, self.grid, self.conditioned = scenes, question, grid, conditioned
-        self.flips.flipped = math.ceil(exposure / (self.chunk / self.flips.flipped))
-        self.flips.chunk = exposure
+        super().__init__(*study, columns=lambda muon: columns_of_muon(muon, grid.middle, known_momentum), **more)
+        self.scenes, self.question, self.grid = scenes, question, grid
 
     # -- exposures ---------------------------------------------------------------------------------------------------------
 
-    def _scene(self, key: jax.Array, dtype: Any) -> tuple[Drawn, Float[Array, " answers"]]:
-        """A scene, and the true answer."""
+    def _looked_into(self, line: Line, key: jax.Array) -> tuple[Line, Float[Array, " answers"]]:
+        """The detector around a random scene, and the true answer."""
+        dtype = line.stops.middle.dtype
         scene = draw_scene(self.scenes, stream(key, "scene"), dtype)
         if self.question.kind == "map":
             x0 = np.array([m.X0 for m in self.scenes.scene.materials])
-            return scene, jnp.moveaxis(jnp.asarray(np.log(x0), dtype)[scene.cells], 2, 0).ravel()
-        return scene, jnp.asarray(scene.truth[self.question.of], dtype)[None]
-
-    def _looked_into(self, line: Line, key: jax.Array) -> tuple[Line, Float[Array, " answers"]]:
-        """The detector around a scene."""
-        scene, truth = self._scene(key, line.stops.middle.dtype)
+            truth = by_layers(jnp.asarray(np.log(x0), dtype)[scene.cells])
+        else:
+            truth = jnp.asarray(scene.truth[self.question.of], dtype)[None]
         return eqx.tree_at(lambda s: s.stops, line, filled(line.stops, self.scenes, scene.cells)), truth
 
     def _muons(self, line: Line, key: jax.Array) -> tuple[Float[Array, "M k"], Float[Array, "M f"]]:
@@ -125,13 +99,6 @@ class PortalEvaluator(BeamEvaluator):
         number = len(truth)
         muons = jnp.full(number, self.exposure, sums.dtype)
         return Pictures(sums, muons, truth, jnp.broadcast_to(condition, (number, len(condition))))
-
-    def _condition(self, design: Detector) -> Float[Array, " variables"]:
-        """What a head is told of the design: its variables in the unit box, or nothing."""
-        dtype = jnp.result_type(*jax.tree.leaves(self._cast(design)))
-        if not (self.conditioned and self.space.variables):
-            return jnp.zeros(0, dtype)
-        return jnp.stack(self.space.coordinates(design, jnp.log)).astype(dtype)
 
     # -- the score ---------------------------------------------------------------------------------------------------------
 

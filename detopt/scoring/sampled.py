@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool
 
 from detopt.backend import jax, jnp
 from detopt.detector.cost import Prices
@@ -65,13 +65,14 @@ class SampledEvaluator(ChunkedEvaluator):
             events: muons for each momentum and angle that a term asks for.
             min_hits: hits that make a track; one more than the fit needs where it is not given.
             exposure: muons that a head looks at together.
-            conditioned: whether heads look at the design variables.
             all_hits: every sensor that is crossed gives a hit, whatever its efficiency.
         """
-        super().__init__(objectives, constraints, prices, source, physics, space, events, exposure, precision)
+        super().__init__(
+            objectives, constraints, prices, source, physics, space, events, exposure, conditioned, precision
+        )
         self.source: Gun | Decay = source
         self.min_hits = fewest_hits(space.detector) + 1 if min_hits is None else min_hits
-        self.conditioned, self.all_hits = conditioned, all_hits
+        self.all_hits = all_hits
         terms = (*self.objectives.values(), *self.constraints.values())
         asked = [(t.momentum, t.theta) for t in terms if hasattr(t, "momentum")]
         self._with_head = any(getattr(t, "needs_head", False) for t in terms)
@@ -102,13 +103,6 @@ class SampledEvaluator(ChunkedEvaluator):
         number = self.exposure * math.ceil(number / self.exposure)
         particles, fraction = self._generate(design, key, (None, None), number)
         return exposures(self._tracks(design, particles, key), particles, fraction, condition)
-
-    def _condition(self, design: Detector) -> Float[Array, " variables"]:
-        """What a head is told of the design: its variables in the unit box, or nothing."""
-        dtype = jnp.result_type(*jax.tree.leaves(self._cast(design)))
-        if not (self.conditioned and self.space.variables):
-            return jnp.zeros(0, dtype)
-        return jnp.stack(self.space.coordinates(design, jnp.log)).astype(dtype)
 
     def met(
         self, design: Detector, key: jax.Array, number: int

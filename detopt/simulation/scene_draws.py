@@ -11,7 +11,7 @@ from detopt.detector.random_scenes import NUMBERS, Drawn, RandomFilling
 from detopt.detector.scenes import grid
 from detopt.detector.stops import Stops, Voxels
 
-__all__ = ["draw_scene", "filled"]
+__all__ = ["by_layers", "draw_scene", "filled"]
 
 
 def draw_scene(filling: RandomFilling, key: jax.Array, dtype: Any = jnp.float32) -> Drawn:
@@ -38,20 +38,21 @@ def filled(stops: Stops, filling: RandomFilling, cells: Int[Array, "x y z"]) -> 
     numbers = jnp.asarray(listed)[cells]
     per_voxel = filling.size[2] / filling.voxels[2] / medium.X0[numbers]
     column = jnp.broadcast_to(per_voxel.sum(2, keepdims=True), numbers.shape)
-    by_layers = jnp.moveaxis(per_voxel, 2, 0).reshape(filling.voxels[2], -1)
-    x, y, _ = filling.voxels
+    x, y, z = filling.voxels
     layer = jnp.maximum(voxels.first, 0) // (x * y)
-    densest = jnp.where(voxels.first < 0, -1, voxels.first + jnp.argmax(by_layers, axis=1).astype(jnp.int32)[layer])
+    most = jnp.argmax(by_layers(per_voxel).reshape(z, -1), axis=1).astype(jnp.int32)
+    densest = jnp.where(voxels.first < 0, -1, voxels.first + most[layer])
     new = Voxels(
         first=voxels.first,
         number=voxels.number,
         densest=densest,
-        material=_by_layers(numbers),
+        material=by_layers(numbers),
         medium=medium,
-        body=_by_layers(column).astype(voxels.body.dtype),
+        body=by_layers(column).astype(voxels.body.dtype),
     )
     return eqx.tree_at(lambda s: s.voxels, stops, new)
 
 
-def _by_layers(values: Shaped[Array, "x y z"]) -> Shaped[Array, " V"]:
+def by_layers(values: Shaped[Array, "x y z"]) -> Shaped[Array, " V"]:
+    """In the order in which a line of stops lists voxels: by z, x and y."""
     return jnp.moveaxis(values, 2, 0).ravel()

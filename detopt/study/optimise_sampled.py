@@ -129,7 +129,7 @@ def _of_head(study: Study) -> list[str]:
 def _without_head(study: Study) -> Study | None:
     """The study without what its head is asked for, in expected mode; None where nothing is left that it can do."""
     rest = {n: t for n, t in study.objectives.items() if n not in _of_head(study)}
-    if study.head is None or not any(t.weight > 0 for t in rest.values()):
+    if study.head is None or study.detector.frame != "barrel" or not any(t.weight > 0 for t in rest.values()):
         return None
     if any(hasattr(t, "momentum") and t.momentum is None for t in rest.values()):
         return None

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from detopt.inference.heads import HEADS
+from detopt.inference.heads import HEADS, VoxelHead
 from detopt.simulation.source import MUON_MASS, Decay, Gun, check_frame, word_of
 
 if TYPE_CHECKING:
@@ -51,6 +51,11 @@ def _check_head(study: "Study", fault: Callable[..., None]) -> None:
     asked = {n: t for n, t in study.objectives.items() if hasattr(t, "needs_head")}
     for name, term in asked.items():
         kind, needed = type(term).__name__.lower(), term.needs_head
+        if needed == "voxels":
+            fault(
+                ("objectives", name), f"{kind} is about what lies in a volume, which a portal looks into, not a barrel"
+            )
+            continue
         if study.head is None:
             fault(("objectives", name), f"{kind} needs a head: head: {{type: {needed}}}")
         elif not isinstance(study.head, HEADS[needed]):
@@ -60,6 +65,9 @@ def _check_head(study: "Study", fault: Callable[..., None]) -> None:
         if not isinstance(study.source, Decay):
             fault(("source",), f"{name} tells displaced muons from prompt ones: it needs source: {{type: decay, …}}")
     if study.head is None:
+        return
+    if isinstance(study.head, VoxelHead):
+        fault(("head", "type"), "this head looks into the volume of a portal; in a barrel: type: track or set")
         return
     if not asked:
         fault(("head",), f"no objective uses the head: add one of type {study.head.objective}")
