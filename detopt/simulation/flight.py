@@ -1,19 +1,8 @@
 """The true path of one muon through a beam line or portal: helices between planes, matter at them and behind them.
 
-In a uniform field B the direction u turns as du/ds = u x W with W = 0.2998 q B / p (PDG section 35.14). After a path s it
-has turned by a = |W| s. With tau = 2 tan(a/2) / |W| instead of s all but the drift along the field is rational, and smooth
-where there is no field: with x = (W tau / 2)^2,
-
-    u(tau) = [(1 - x) u + tau u x W + tau^2 / 2 (u.W) W] / (1 + x),
-    r(tau) = r + [tau u + tau^2 / 2 u x W] / (1 + x) + tau^3 / 4 g(x) (u.W) W,    s = tau atan(sqrt x) / sqrt x,
-    g(x) = [atan(sqrt x) / sqrt x - 1 / (1 + x)] / x.
-
-A plane at right angles to z, and so along the field, is met in closed form: along z, n = u_z and q = (u x W)_z, a distance
-d ahead the muon has n' = sqrt(n^2 + 2 q d - W^2 d^2), or it has turned back, and tau = 2 d / (n + n'). For a tilted plane
-Newton's method goes on from there.
+How a muon steps stands in `detopt.simulation.steps`. A tilted plane is met by Newton's method, from where a level one is.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,17 +11,14 @@ from jaxtyping import Array, Bool, Float, Int
 from detopt.backend import jax, jnp
 from detopt.detector.medium import Medium
 from detopt.detector.stops import Stops
-from detopt.simulation.matter import Deflection, Dice, deflection, loss, mean_loss, median_loss, slower
+from detopt.simulation.matter import Dice, deflection, loss, mean_loss, median_loss, slower
 from detopt.simulation.physics import Physics
 from detopt.simulation.scattering import velocity
+from detopt.simulation.steps import GRAZING, Vector, ahead, along_helix, arc, deflect, dot, total
 
 __all__ = ["Leg", "Muon", "State", "fly"]
 
 _NEWTON = 3
-_TERMS = {4: 7, 8: 12}  # of the series of cos and sin up to pi / 2, by the bytes of a number
-_GRAZING = 1e-3  # cosine of the angle to a plane below which a muon does not reach it
-
-Vector = tuple[Array, Array, Array]  # scalars: under vmap each is one long array, so that all arithmetic vectorises
 
 
 class Muon(NamedTuple):
@@ -117,58 +103,6 @@ class _Spent(NamedTuple):
     xi: Float[Array, ""]
 
 
-def _cross(a: Vector, b: Vector) -> Vector:
-    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
-
-
-def _dot(a: Vector, b: Vector) -> Array:
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-
-
-def _sum(*terms: tuple[Array | float, Vector]) -> Vector:
-    """Of vectors, each times a number."""
-    (factor, (x, y, z)), *others = terms
-    x, y, z = factor * x, factor * y, factor * z
-    for factor, vector in others:
-        x, y, z = x + factor * vector[0], y + factor * vector[1], z + factor * vector[2]
-    return x, y, z
-
-
-def _arc(x: Array) -> tuple[Array, Array]:
-    """atan(sqrt x) / sqrt x, and g(x)."""
-    small = x < 0.01
-    large = jnp.where(small, 1.0, x)
-    root = jnp.sqrt(large)
-    ratio = jnp.arctan(root) / root
-    y = jnp.where(small, x, 0.0)
-    series = jnp.zeros_like(y)
-    for n in reversed(range(1, 8)):
-        series = 2 * n / (2 * n + 1) - y * series
-    g = jnp.where(small, series, (ratio - 1 / (1 + large)) / large)
-    return jnp.where(small, y * series + 1 / (1 + y), ratio), g
-
-
-def _along_helix(position: Vector, direction: Vector, turn: Vector, tau: Array) -> tuple[Vector, Vector]:
-    """Position and direction further on in a field, with W = turn."""
-    x = _dot(turn, turn) * tau**2 / 4
-    part, bent, along = 1 / (1 + x), _cross(direction, turn), _dot(direction, turn)
-    _, g = _arc(x)
-    half = tau**2 / 2 * part
-    return (
-        _sum((1.0, position), (tau * part, direction), (half, bent), (tau**3 / 4 * g * along, turn)),
-        _sum(((1 - x) * part, direction), (tau * part, bent), (half * along, turn)),
-    )
-
-
-def _ahead(forward: int, direction: Vector, turn: Vector, normal: Vector, distance: Array) -> tuple[Array, Array]:
-    """tau to a plane, exact where it lies along the field, and whether the muon gets there."""
-    facing = _dot(normal, direction)
-    square = facing**2 + 2 * _dot(normal, _cross(direction, turn)) * distance - _dot(turn, turn) * distance**2
-    met = (forward * facing > 1e-6) & (square > _GRAZING**2)
-    both = facing + forward * jnp.sqrt(jnp.where(met, square, 1.0))
-    return jnp.where(met, 2 * distance / jnp.where(met, both, 1.0), 0.0), met
-
-
 def _field(stops: Stops, z: Array) -> Vector:
     x = y = jnp.zeros_like(z)
     for field, (begin, end) in zip(stops.field, stops.field_z, strict=True):
@@ -188,60 +122,35 @@ def _meet(stops: Stops, muon: State, charge: Array, stop: _Stop) -> State:
     """Fly to the plane of a stop, from whichever side; `alive` tells whether the muon gets there."""
     if not stops.tilted and not len(stops.field):
         (x, y, z), (ux, uy, uz), height = muon.position, muon.direction, stop.middle[2]
-        met = jnp.abs(uz) > _GRAZING
+        met = jnp.abs(uz) > GRAZING
         s = (height - z) / jnp.where(met, uz, 1.0)
         return muon._replace(position=(x + s * ux, y + s * uy, height + 0 * s), alive=muon.alive & met)
     normal, middle = _vector(stop.axes[2]), _vector(stop.middle)
-    side = jnp.where(stops.forward * _dot(normal, muon.direction) < 0, -1.0, 1.0).astype(muon.momentum.dtype)
+    side = jnp.where(stops.forward * dot(normal, muon.direction) < 0, -1.0, 1.0).astype(muon.momentum.dtype)
     normal = (side * normal[0], side * normal[1], side * normal[2])
-    distance = _dot(normal, _sum((1.0, middle), (-1.0, muon.position)))
+    distance = dot(normal, total((1.0, middle), (-1.0, muon.position)))
     if not len(stops.field):
-        facing = _dot(normal, muon.direction)
-        met = stops.forward * facing > _GRAZING
+        facing = dot(normal, muon.direction)
+        met = stops.forward * facing > GRAZING
         s = jnp.where(met, distance / jnp.where(met, facing, 1.0), 0.0)
-        position = _sum((1.0, muon.position), (s, muon.direction))
+        position = total((1.0, muon.position), (s, muon.direction))
         return muon._replace(position=position, alive=muon.alive & met)
     turn = _turn(stops, (muon.position[2] + middle[2]) / 2, charge, muon.momentum)
-    tau, met = _ahead(stops.forward, muon.direction, turn, normal, distance)
+    tau, met = ahead(stops.forward, muon.direction, turn, normal, distance)
 
     def closer(_: Any, at: tuple[Array, Array]) -> tuple[Array, Array]:
         tau, met = at
-        position, direction = _along_helix(muon.position, muon.direction, turn, tau)
+        position, direction = along_helix(muon.position, muon.direction, turn, tau)
         # ds / dtau = 1 / (1 + x).
-        slope = _dot(normal, direction) / (1 + _dot(turn, turn) * tau**2 / 4)
-        met = met & (stops.forward * slope > _GRAZING)
-        left = _dot(normal, _sum((1.0, middle), (-1.0, position)))
+        slope = dot(normal, direction) / (1 + dot(turn, turn) * tau**2 / 4)
+        met = met & (stops.forward * slope > GRAZING)
+        left = dot(normal, total((1.0, middle), (-1.0, position)))
         return jnp.where(met, tau + left / jnp.where(met, slope, 1.0), 0.0), met
 
     if stops.tilted:  # a loop: unrolled it takes several times as long to compile
         tau, met = jax.lax.fori_loop(0, _NEWTON, closer, (tau, met))
-    position, direction = _along_helix(muon.position, muon.direction, turn, tau)
+    position, direction = along_helix(muon.position, muon.direction, turn, tau)
     return State(position, direction, muon.momentum, muon.alive & met)
-
-
-def _deflect(direction: Vector, by: Deflection) -> tuple[Vector, Vector]:
-    """The new direction, and the displacement in mm; the angles are in the planes that hold x and y."""
-    x, _, z = direction
-    across = jnp.sqrt(jnp.maximum(x**2 + z**2, 1e-12))
-    first = (z / across, jnp.zeros_like(x), -x / across)
-    second = _cross(direction, first)
-    tx, ty = by.angles
-    cosine, sinc = _turned(tx**2 + ty**2)
-    dx, dy = by.aside
-    return _sum((cosine, direction), (sinc * tx, first), (sinc * ty, second)), _sum((dx, first), (dy, second))
-
-
-def _turned(square: Array) -> tuple[Array, Array]:
-    """cos(a) and sin(a) / a of an angle with a^2 = square, smooth at zero; beyond pi the muon has long turned back.
-
-    Series in the square, of half of the angle.
-    """
-    quarter = jnp.minimum(square, jnp.pi**2) / 4
-    cosine = sinc = jnp.zeros_like(quarter)
-    for n in reversed(range(_TERMS[square.dtype.itemsize])):
-        cosine = (-1) ** n / math.factorial(2 * n) + quarter * cosine
-        sinc = (-1) ** n / math.factorial(2 * n + 1) + quarter * sinc
-    return 1 - 2 * quarter * sinc**2, sinc * cosine
 
 
 def _matter(
@@ -259,15 +168,15 @@ def _matter(
     """Take the matter of a stop where there is a muon; only where `thick` may it be more than thin."""
     thin = stop.depth == 0
     bends = bool(len(stops.field)) and thick
-    oblique = jnp.abs(_dot(_vector(stop.axes[2]), muon.direction) if stops.tilted else muon.direction[2])
-    path = stop.matter / jnp.maximum(oblique, _GRAZING)
+    oblique = jnp.abs(dot(_vector(stop.axes[2]), muon.direction) if stops.tilted else muon.direction[2])
+    path = stop.matter / jnp.maximum(oblique, GRAZING)
     depth = stops.forward * stop.depth
     middle_z = stop.middle[2] + depth / 2
     upright = (jnp.zeros_like(path), jnp.zeros_like(path), jnp.ones_like(path))
     if bends:
         turn = _turn(stops, middle_z, charge, muon.momentum)
-        tau, _ = _ahead(stops.forward, muon.direction, turn, upright, depth)
-        path = jnp.where(thin, path, tau * _arc(_dot(turn, turn) * tau**2 / 4)[0])
+        tau, _ = ahead(stops.forward, muon.direction, turn, upright, depth)
+        path = jnp.where(thin, path, tau * arc(dot(turn, turn) * tau**2 / 4)[0])
     path = jnp.where(here, path, 0.0)
     momentum, middle = muon.momentum, muon.momentum
     if physics.energy_loss and stops.slow:
@@ -286,23 +195,23 @@ def _matter(
     position, direction, alive = muon.position, muon.direction, muon.alive
     if bends:
         turn = _turn(stops, middle_z, charge, middle)
-        tau, met = _ahead(stops.forward, direction, turn, upright, depth)
-        position, direction = _along_helix(position, direction, turn, tau)
+        tau, met = ahead(stops.forward, direction, turn, upright, depth)
+        position, direction = along_helix(position, direction, turn, tau)
         alive = alive & (met | thin)
     elif thick:
-        position = _sum((1.0, position), (jnp.where(thin, 0.0, path), direction))
+        position = total((1.0, position), (jnp.where(thin, 0.0, path), direction))
     if dice is not None:
-        body = jnp.where(path > 0, stop.body, 0.0) / jnp.maximum(oblique, _GRAZING)
+        body = jnp.where(path > 0, stop.body, 0.0) / jnp.maximum(oblique, GRAZING)
         bent = deflection(stop.medium, path, body, middle, velocity(middle, physics), dice, physics)
-        direction, aside = _deflect(direction, bent)
-        alive = alive & (stops.forward * direction[2] > _GRAZING)
+        direction, aside = deflect(direction, bent)
+        alive = alive & (stops.forward * direction[2] > GRAZING)
         if thick:
-            position = _sum((1.0, position), (jnp.where(thin, 0.0, 1.0), aside))
+            position = total((1.0, position), (jnp.where(thin, 0.0, 1.0), aside))
     if thick:
         # Out of a slice through its far side.
         facing = jnp.where(alive, direction[2], 1.0)
         far = jnp.where(thin, 0.0, (stop.middle[2] + depth - position[2]) / facing)
-        position = _sum((1.0, position), (far, direction))
+        position = total((1.0, position), (far, direction))
     return State(position, direction, momentum, alive), spent
 
 
@@ -375,19 +284,19 @@ def _step(stops: Stops, charge: Array, origin: Array, start: Array, physics: Phy
     def onwards(carry: tuple[State, _Spent], each: tuple[_Stop, _Chances]) -> tuple[tuple[State, _Spent], tuple]:
         muon, spent = carry
         stop, (dice, decided, held) = each
-        ahead = stops.forward * stop.middle[2] >= origin
-        came, muon = muon, _choose(ahead, _meet(stops, muon, charge, stop), muon)
-        across = _sum((1.0, muon.position), (-1.0, _vector(stop.middle)))
+        in_front = stops.forward * stop.middle[2] >= origin
+        came, muon = muon, _choose(in_front, _meet(stops, muon, charge, stop), muon)
+        across = total((1.0, muon.position), (-1.0, _vector(stop.middle)))
         if thick:  # a slice is crossed, and its voxel chosen, where the muon is halfway through
-            halfway = stop.depth / 2 / jnp.maximum(jnp.abs(muon.direction[2]), _GRAZING)
-            across = _sum((1.0, across), (halfway, muon.direction))
+            halfway = stop.depth / 2 / jnp.maximum(jnp.abs(muon.direction[2]), GRAZING)
+            across = total((1.0, across), (halfway, muon.direction))
         u, v = across[:2]
         if stops.tilted:
-            u, v = _dot(_vector(stop.axes[0]), across), _dot(_vector(stop.axes[1]), across)
+            u, v = dot(_vector(stop.axes[0]), across), dot(_vector(stop.axes[1]), across)
         within = [jnp.abs(at) <= stop.half[i] for i, at in enumerate((u, v))]
         if decided is not None:
             within = [jnp.where(d == 0, w, d > 0) for w, d in zip(within, decided, strict=True)]
-        crossed = ahead & muon.alive & within[0] & within[1]
+        crossed = in_front & muon.alive & within[0] & within[1]
         voxel = None
         if thick:
             stop, voxel = _voxel(stops, stop, u, v, held)
@@ -396,7 +305,7 @@ def _step(stops: Stops, charge: Array, origin: Array, start: Array, physics: Phy
         after, spent_after = _matter(stops, stop, muon, charge, crossed, spent, start, dice, physics, thick)
         spent = _choose(crossed, spent_after, spent)
         # A plane that is missed leaves the muon where it was; one without end that it does not reach, it turned back from.
-        lost = ahead & ~muon.alive & (stop.half[0] == jnp.inf)
+        lost = in_front & ~muon.alive & (stop.half[0] == jnp.inf)
         onwards = _choose(crossed, after, came._replace(alive=came.alive & ~lost))
         return (onwards, spent), (crossed, (u, v), muon, _choose(crossed, after, muon), voxel)
 
