@@ -30,18 +30,13 @@ def normal_pairs(
     cosine, sine = _series((_fraction(second, dtype) - 0.5) * math.pi)
     # The last bit takes half of the circle to the other half.
     sign = 1 - 2 * (second & np.uint32(1)).astype(jnp.int32).astype(dtype)
-    return _once((radius * cosine * sign, radius * sine))
+    return radius * cosine * sign, radius * sine
 
 
 def uniforms(keys: Array, number: int, dtype: Any, part: int = 0) -> Float[Array, "s N"]:
     """A number between 0 and 1 for each of N events, of each of s keys."""
     half = (number + 1) // 2
-    return _once(_fraction(jnp.concatenate(_blocks(keys, half, part), axis=1)[:, :number], dtype))
-
-
-def _once(drawn: Any) -> Any:
-    """Draw once: the compiler would rather draw again wherever a number is used."""
-    return jax.lax.optimization_barrier(drawn)
+    return _fraction(jnp.concatenate(_blocks(keys, half, part), axis=1)[:, :number], dtype)
 
 
 def circle(turns: Float[Array, "..."]) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
