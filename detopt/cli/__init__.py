@@ -24,7 +24,7 @@ from detopt.cli.options import (
 )
 from detopt.cli.progress import progress_bar
 from detopt.cli.simulate import simulate
-from detopt.cli.tables import score_tables, table
+from detopt.cli.tables import result_tables, score_tables, table
 
 __all__ = ["app", "main"]
 
@@ -289,10 +289,10 @@ def optimise(
         _fail(str(error))
     result = run.result
     if as_json:
-        keys = ("initial", "final", "steps", "seconds", "stopped")
-        _print_json({"run": str(run.folder), **{k: result[k] for k in keys}})
+        keys = ("initial", "final", "rivals", "after_minus", "steps", "seconds", "stopped")
+        _print_json({"run": str(run.folder), **{k: result[k] for k in keys if k in result}})
         return
-    score_tables(result["initial"], result["final"])
+    result_tables(result)
     print(f"The search stopped after {result['steps']} steps and {result['seconds']:.0f} s: {result['stopped']}.")
     print(f"the detector: {run.folder / 'detector.yaml'}\nthe report:   {run.folder / 'report.html'}")
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["score_tables", "table"]
+__all__ = ["result_tables", "score_tables", "table"]
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
@@ -21,14 +21,36 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     (console if console.is_terminal else Console(width=200)).print(drawn)
 
 
-def score_tables(before: dict[str, Any], after: dict[str, Any] | None) -> None:
-    """Print a score, or two and how they differ."""
+def result_tables(result: dict[str, Any]) -> None:
+    """Print what a search changed, and how its optimum compares with its rivals."""
+    paired = result.get("after_minus") or {}
+    score_tables(result["initial"], result["final"], (paired.get("initial") or {}).get("objectives"))
+    rivals = result.get("rivals") or {}
+    if not rivals:
+        return
+    rows = []
+    for rival, score in rivals.items():
+        differences = (paired.get(rival) or {}).get("objectives") or {}
+        for name, entry in score["objectives"].items():
+            new = result["final"]["objectives"][name]
+            missed = [n for n, c in score["constraints"].items() if c["value"] is None or c["value"] > 0]
+            rows.append(
+                [rival, name, _show(entry), _show(new), _change(entry, new, differences.get(name)),
+                 "misses " + ", ".join(missed) if missed else "met"]
+            )  # fmt: skip
+    table("", ["rival", "objective", "its score", "optimum", "change", "constraints"], rows)
+
+
+def score_tables(
+    before: dict[str, Any], after: dict[str, Any] | None, paired: dict[str, dict[str, float]] | None = None
+) -> None:
+    """Print a score, or two and how they differ; `paired` has the differences and their errors, where these are known."""
     rows = []
     for name, entry in before["objectives"].items():
         row = [f"{name}: {entry['title']}", _show(entry)]
         if after is not None:
             new = after["objectives"][name]
-            row += [_show(new), _change(entry, new)]
+            row += [_show(new), _change(entry, new, (paired or {}).get(name))]
         rows.append(row)
     for name, entry in before["constraints"].items():
         states = [entry] if after is None else [entry, after["constraints"][name]]
@@ -42,12 +64,13 @@ def score_tables(before: dict[str, Any], after: dict[str, Any] | None) -> None:
     table("", ["", "score"] if after is None else ["", "before", "after", "change"], rows)
 
 
-def _change(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """Relative change, and how many standard errors that is."""
+def _change(old: dict[str, Any], new: dict[str, Any], paired: dict[str, float] | None = None) -> str:
+    """Relative change, and how many standard errors that is: as if the two were independent, where no pairs are known."""
     if not old["value"] or not new["value"]:
         return ""
     text = f"{100 * (new['value'] / old['value'] - 1):+.1f} %"
     error = (old["error"] ** 2 + new["error"] ** 2) ** 0.5 if old["error"] and new["error"] else 0.0
+    error = paired["error"] if paired else error
     return f"{text} ({abs(new['value'] - old['value']) / error:.1f} sigma)" if error else text
 
 

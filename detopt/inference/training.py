@@ -10,7 +10,7 @@ from detopt.backend import jax
 from detopt.inference.features import Exposures
 from detopt.inference.heads import Head
 from detopt.inference.networks import SetNetwork, TrackNetwork
-from detopt.inference.voxel_network import Pictures, VoxelNetwork
+from detopt.inference.voxel_network import Pictures, Series, VoxelNetwork
 
 __all__ = ["learn", "make_optimiser", "split", "train"]
 
@@ -44,7 +44,7 @@ def learn(
 
 def train(
     network: TrackNetwork | SetNetwork | VoxelNetwork,
-    pool: Exposures | Pictures,
+    pool: Exposures | Pictures | Series,
     head: Head,
     steps: int,
     key: jax.Array,
@@ -65,8 +65,7 @@ def train(
     weights, rest = split(network)
 
     def step(carry: tuple[Any, Any], key: jax.Array) -> tuple[tuple[Any, Any], Array]:
-        rows = jax.random.randint(key, (head.together,), 0, pool.number)
-        weights, state, loss = learn(optimiser, carry[0], rest, carry[1], jax.tree.map(lambda x: x[rows], pool))
+        weights, state, loss = learn(optimiser, carry[0], rest, carry[1], pool.batch(key, head.together))
         return (weights, state), loss
 
     (weights, _), losses = jax.lax.scan(step, (weights, optimiser.init(weights)), jax.random.split(key, steps))

@@ -16,7 +16,7 @@ from detopt.inference.calibration import platt, pull_width
 from detopt.inference.questions import Grid, Question
 from detopt.inference.voxel_sums import mean_sums, voxel_sums
 
-__all__ = ["Pictures", "VoxelNetwork", "make_voxel_network"]
+__all__ = ["Pictures", "Series", "VoxelNetwork", "make_voxel_network"]
 
 _LEAST_WIDTH = 0.05
 _MOST_SIGMA, _LEAST_SIGMA = 2.0, -6.0  # of the logarithm of an error
@@ -34,6 +34,44 @@ class Pictures(NamedTuple):
     def number(self) -> int:
         """Number of exposures."""
         return len(self.truth)
+
+    def batch(self, key: jax.Array, size: int) -> Any:
+        """Some of them, at random."""
+        return jax.tree.map(lambda x: x[jax.random.randint(key, (size,), 0, self.number)], self)
+
+
+class Series(NamedTuple):
+    """Long exposures in parts that last equally long: any number of these in a row are a shorter one."""
+
+    sums: Float[Array, "exposures parts z x y channels"]
+    muons: Float[Array, " exposures"]  # in each part
+    truth: Float[Array, "exposures answers"]
+    condition: Float[Array, "exposures variables"]
+
+    @property
+    def number(self) -> int:
+        """Number of exposures."""
+        return len(self.truth)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Parts of a shorter exposure: 1, 2, 4, … up to all."""
+        return tuple(2**i for i in range(self.sums.shape[1].bit_length()))
+
+    def first(self, parts: int) -> Pictures:
+        """The exposures as they were after some parts."""
+        return Pictures(self.sums[:, :parts].mean(1), self.muons * parts, self.truth, self.condition)
+
+    def batch(self, key: jax.Array, size: int) -> Pictures:
+        """Some of them, for as long as chance has it."""
+        number, (rows, long, since) = self.sums.shape[1], jax.random.split(key, 3)
+        row = jax.random.randint(rows, (size,), 0, self.number)
+        length = jnp.asarray(self.lengths)[jax.random.randint(long, (size,), 0, len(self.lengths))]
+        begin = jax.random.randint(since, (size,), 0, number - length + 1)
+        inside = (jnp.arange(number)[None] >= begin[:, None]) & (jnp.arange(number)[None] < (begin + length)[:, None])
+        share = inside.astype(self.sums.dtype) / length[:, None].astype(self.sums.dtype)
+        sums = jnp.einsum("bp,bp...->b...", share, self.sums[row])
+        return Pictures(sums, self.muons[row] * length.astype(self.muons.dtype), self.truth[row], self.condition[row])
 
 
 class VoxelNetwork(eqx.Module):

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from detopt.report.drawing import draw_layout
+from detopt.report.exposures import exposures
 from detopt.report.head import head
 from detopt.report.style import AFTER, BEFORE, FAINT, INK, PAPER, THIRD, WARNING, Drawing, log_ticks, plain, styled
 from detopt.report.text import DESIGNS, number, quantity
@@ -275,6 +276,7 @@ FIGURES: dict[str, Callable[[Any], Figure | None]] = {
     "layout_without": layout_without,
     "resolution": resolution,
     "head": head,
+    "exposures": exposures,
     "variables": variables,
     "cost": cost,
     "convergence": convergence,

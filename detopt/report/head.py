@@ -77,15 +77,18 @@ def audit(result: dict[str, Any]) -> Markup | None:
     said = []
     if scores[0] and scores[1]:
         before, after, other = scores
+        pairs = [
+            ((result.get("after_minus") or {}).get(w) or {}).get("objectives") or {} for w in ("initial", "without")
+        ]
         values = [_pair(s, s.get("display_unit") or "") for s in scores]
-        change, error = difference(before, after)
+        change, error = difference(before, after, pairs[0].get(name))
         if change == 0:
             said.append(f"The head's loss did not change: {values[1]}.")
         elif math.isfinite(change) and error > 0:
             verb = "fell" if change < 0 else "rose"
             clear = "" if abs(change) >= 2 * error else ", which may be chance"
             said.append(f"The head's loss {verb} from {values[0]} to {values[1]}: by {_times(change, error)}{clear}.")
-        change, error = difference(other, after)
+        change, error = difference(other, after, pairs[1].get(name))
         if math.isfinite(change) and error > 0:
             side = "lower" if change < 0 else "higher"
             clear = "" if abs(change) >= 2 * error else ", which may be chance"

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from detopt.report.exposures import exposure_table
 from detopt.report.figures import FIGURES
 from detopt.report.head import CAPTIONS, audit, comparison
 from detopt.report.markup import Markup, table, tag
@@ -29,6 +30,9 @@ _SECTIONS = {  # figure: heading, what a reader who cannot see it is told, capti
     "resolution": ("Resolution", "Track resolutions against momentum, before and after, with their ratio",
                    "Resolution of muon tracks, all hits assumed. Below one in the lower panels is better."),
     "head": ("What the head knows", None, None),  # see CAPTIONS
+    "exposures": ("Against exposure", "Errors of the head against the exposure, before and after",
+                  "Lower is better. Dotted: the exposure that is enough. Each exposure is twice the one before, and holds "
+                  "it: neighbouring points are not independent."),
     "variables": ("Design variables", "Each design variable between its bounds, before and after", None),
     "cost": ("Cost", "Cost by component, before and after", None),
     "convergence": ("Convergence", "Best loss so far and largest constraint violation against the step",
@@ -48,6 +52,7 @@ def write_report(run: Any) -> Path:
         "variables": [_variables(run.result)],
         "cost": [_cost(run.result)],
         "head": [*comparison(run.result)],
+        "exposures": [exposure_table(run.result)],
     }
     words = _words(run)
     sections = []
@@ -126,14 +131,15 @@ def _answer(result: dict[str, Any]) -> Markup:
     rows, said = [], []
     sampled = any(number(o.get("error")) > 0 for score in (old, new) for o in score["objectives"].values())
     third = [DESIGNS["without"]] if other else []
+    pairs = ((result.get("after_minus") or {}).get("initial") or {}).get("objectives") or {}
     for name, after in new["objectives"].items():
         before = old["objectives"].get(name, {})
         unit, title = after.get("display_unit") or after.get("unit") or "", after.get("title") or name
         texts = [quantity(s.get("value"), unit, s.get("error")) for s in (before, after)]
-        change, word = _change(before, after)
+        change, word = _change(before, after, pairs.get(name))
         named = tag("span", title, " ", tag("span", after.get("goal", ""), class_="soft"))
         more = [quantity(o.get("value"), unit, o.get("error")) for o in [(other.get("objectives") or {}).get(name, {})]]
-        apart = [sigmas(before, after)] if sampled else []
+        apart = [sigmas(before, after, pairs.get(name))] if sampled else []
         rows.append([named, *texts, percent(change), *apart, _verdict(word), *more[: len(third)]])
         said.append(tag("li", f"{title}: {texts[0]} → {texts[1]} ({percent(change)}, ", _verdict(word), ")"))
     columns = ["before", "after", "change", *(["in errors"] if sampled else []), "verdict", *third]
@@ -153,6 +159,8 @@ def _answer(result: dict[str, Any]) -> Markup:
         tables.append(table("Constraints", head, checked))
     else:
         tables.append(tag("p", "The study sets no constraints.", class_="soft"))
+    if (rivals := _rivals(result)) is not None:
+        tables.append(rivals)
     costs = [number((score.get("cost") or {}).get("total")) for score in (old, new)]
     if math.isfinite(costs[1]):
         said.append(tag("li", f"total cost: {_money(costs[0])} → {_money(costs[1])}"))
@@ -160,18 +168,39 @@ def _answer(result: dict[str, Any]) -> Markup:
     if sampled:
         errors = "Errors are statistical, one standard deviation."
     if result.get("inference"):
-        errors += " They hold the spread between heads. All designs see the same random numbers, so their differences "
-        errors += "are, if anything, surer than these errors say."
+        errors += " They hold the spread between heads."
+    if pairs:
+        errors += " All designs see the same random numbers: differences are surer than the errors of their parts say, "
+        errors += "and “in errors” counts that."
     note = tag("p", errors, class_="soft")
     return tag("section", tag("h2", "The answer"), tag("ul", *said), audit(result), *tables, note, class_="answer")
 
 
-def _change(before: dict[str, Any], after: dict[str, Any]) -> tuple[float, str]:
+def _rivals(result: dict[str, Any]) -> Markup | None:
+    """The optimum against other designs that the study names."""
+    rows, paired = [], result.get("after_minus") or {}
+    for rival, score in (result.get("rivals") or {}).items():
+        pairs = (paired.get(rival) or {}).get("objectives") or {}
+        missed = [n for n, c in (score.get("constraints") or {}).items() if not number(c.get("value")) <= 0]
+        limits = _verdict(f"misses {_listed(missed)}", False) if missed else _verdict("met", True)
+        for name, before in score["objectives"].items():
+            after = result["final"]["objectives"].get(name, {})
+            unit, title = after.get("display_unit") or after.get("unit") or "", after.get("title") or name
+            change, word = _change(before, after, pairs.get(name))
+            texts = [quantity(s.get("value"), unit, s.get("error")) for s in (before, after)]
+            rows.append(
+                [rival, title, *texts, percent(change), sigmas(before, after, pairs.get(name)), _verdict(word), limits]
+            )
+    head = ["rival", "objective", "its score", "after", "change", "in errors", "verdict", "its constraints"]
+    return table("The optimum against other designs", head, rows) if rows else None
+
+
+def _change(before: dict[str, Any], after: dict[str, Any], paired: dict[str, Any] | None = None) -> tuple[float, str]:
     """The relative change and what it means, given the goal and the errors."""
     old, new = number(before.get("value")), number(after.get("value"))
     if not (math.isfinite(old) and math.isfinite(new)):
         return math.nan, "unknown"
-    _, error = difference(before, after)
+    _, error = difference(before, after, paired)
     change = (new - old) / abs(old) if old else math.nan
     if abs(new - old) <= 1e-9 * abs(old):
         return change, "unchanged"

@@ -55,15 +55,22 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:+.{places}f} %".replace("-", "−")
 
 
-def difference(before: dict[str, Any], after: dict[str, Any]) -> tuple[float, float]:
-    """By how much a value changed, and the error of that, as if the two were independent; NaN where one is missing."""
+def difference(
+    before: dict[str, Any], after: dict[str, Any], paired: dict[str, Any] | None = None
+) -> tuple[float, float]:
+    """By how much a value changed, and the error of that; NaN where one is missing.
+
+    The error is that of `paired`, where both were scored on the same muons; else as if the two were independent.
+    """
     errors = (e if math.isfinite(e := number(s.get("error"))) else 0.0 for s in (before, after))
-    return number(after.get("value")) - number(before.get("value")), math.hypot(*errors)
+    error = number((paired or {}).get("error"))
+    change = number(after.get("value")) - number(before.get("value"))
+    return change, error if math.isfinite(error) else math.hypot(*errors)
 
 
-def sigmas(before: dict[str, Any], after: dict[str, Any]) -> str:
+def sigmas(before: dict[str, Any], after: dict[str, Any], paired: dict[str, Any] | None = None) -> str:
     """The change in units of its error."""
-    change, error = difference(before, after)
+    change, error = difference(before, after, paired)
     if not math.isfinite(change):
         return MISSING
     if error == 0:

@@ -90,6 +90,13 @@ class ChunkedEvaluator(ABC):
 
     def __call__(self, design: Detector, head: Any, key: jax.Array) -> Score:
         """Score a design whose numbers are arrays (see `as_arrays`) with one head, on events of one key."""
+        return self.by_chunks(design, head, key)[0]
+
+    def by_chunks(self, design: Detector, head: Any, key: jax.Array) -> tuple[Score, Float[Array, "chunks objectives"]]:
+        """The score, and how far each chunk of events by itself would be from it, to first order.
+
+        The chunks of two designs on one key are the same muons: what these have in common drops out of a difference.
+        """
         dtype = jnp.result_type(*jax.tree.leaves(design))
         sums = jax.tree.map(lambda x: x.astype(dtype), self._sums(design, head, key))
         mean = jax.tree.map(lambda x: jnp.mean(x, axis=0), sums)
@@ -100,8 +107,7 @@ class ChunkedEvaluator(ABC):
             score = jax.jvp(lambda m: self._readout(design, m), (mean,), (deviation,))[1]
             return score.values, score.excess
 
-        errors = [
-            jnp.sqrt(jnp.sum(c**2, axis=0) / (self.chunks * (self.chunks - 1))) for c in jax.vmap(change)(deviation)
-        ]
+        changes = jax.vmap(change)(deviation)
+        errors = [jnp.sqrt(jnp.sum(c**2, axis=0) / (self.chunks * (self.chunks - 1))) for c in changes]
         score = self._readout(design, mean)
-        return eqx.tree_at(lambda s: (s.errors, s.excess_errors), score, tuple(errors))
+        return eqx.tree_at(lambda s: (s.errors, s.excess_errors), score, tuple(errors)), changes[0]

@@ -18,7 +18,7 @@ from detopt.detector.random_scenes import RandomFilling
 from detopt.gradients.flips import Flip, with_flips
 from detopt.inference.muon_columns import MUON_COLUMNS, columns_of_muon
 from detopt.inference.questions import Grid, Question
-from detopt.inference.voxel_network import Pictures, VoxelNetwork
+from detopt.inference.voxel_network import Pictures, Series, VoxelNetwork
 from detopt.inference.voxel_sums import mean_sums
 from detopt.scoring.beam_sampled import BeamEvaluator
 from detopt.scoring.evaluate import HeadLoss
@@ -76,9 +76,12 @@ class PortalEvaluator(BeamEvaluator):
             truth = jnp.asarray(scene.truth[self.question.of], dtype)[None]
         return eqx.tree_at(lambda s: s.stops, line, filled(line.stops, self.scenes, scene.cells)), truth
 
-    def _muons(self, line: Line, key: jax.Array) -> tuple[Float[Array, "M k"], Float[Array, "M f"]]:
+    def _muons(
+        self, line: Line, key: jax.Array, number: int | None = None
+    ) -> tuple[Float[Array, "M k"], Float[Array, "M f"]]:
         """The muons of one exposure: their statistics, and what a head looks at."""
-        draws = self.muons.draws(stream(key, "muons"), self.exposure, line.stops.middle.dtype, evenly=False)
+        number = self.exposure if number is None else number
+        draws = self.muons.draws(stream(key, "muons"), number, line.stops.middle.dtype, evenly=False)
         decided = undecided(line)
         both = jax.vmap(lambda d: self.muons.statistics(line, d, decided), in_axes=-1)(draws)
         return both[:, :-MUON_COLUMNS], both[:, -MUON_COLUMNS:]
@@ -94,6 +97,21 @@ class PortalEvaluator(BeamEvaluator):
         keys = jax.random.split(key, math.ceil(number / self.exposure))
         sums, truth = jax.lax.map(one, keys)
         return self._pictures(sums, truth, condition)
+
+    def series(self, design: Detector, key: jax.Array, number: int, longest: int, parts: int) -> Series:
+        """Exposures that last `longest` times the usual one, in so many parts; of so many muons altogether, or some more."""
+        condition, line = self._condition(design), self.muons.line(self._cast(design))
+        part = math.ceil(longest * self.exposure / parts)
+
+        def one(key: jax.Array) -> tuple[Array, Array]:
+            inside, truth = self._looked_into(line, key)
+            columns = self._muons(inside, key, parts * part)[1].reshape(parts, part, MUON_COLUMNS)
+            return jax.lax.map(lambda each: mean_sums(each, self.grid), columns), truth
+
+        keys = jax.random.split(key, math.ceil(number / (parts * part)))
+        sums, truth = jax.lax.map(one, keys)
+        muons = jnp.full(len(keys), part, sums.dtype)
+        return Series(sums, muons, truth, jnp.broadcast_to(condition, (len(keys), len(condition))))
 
     def _pictures(self, sums: Array, truth: Array, condition: Array) -> Pictures:
         number = len(truth)

@@ -58,10 +58,10 @@ def _series(angle: Array) -> tuple[Array, Array]:
 
 
 def _fraction(word: UInt32[Array, "..."], dtype: Any) -> Float[Array, "..."]:
-    """Between 0 and 1, never 0."""
+    """Between 0 and 1, never either of them: logarithms are taken of both ends."""
     # A signed word converts in one instruction, an unsigned one does not.
     signed = jax.lax.bitcast_convert_type(word, jnp.int32).astype(dtype)
-    return jnp.maximum(signed * 2.0**-32 + 0.5, 2.0**-33)
+    return jnp.clip(signed * 2.0**-32 + 0.5, 2.0**-33, 1 - 2.0**-24)
 
 
 def _blocks(keys: Array, number: int, part: int) -> tuple[UInt32[Array, "s N"], UInt32[Array, "s N"]]:

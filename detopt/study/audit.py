@@ -7,13 +7,16 @@ suggest.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
+import numpy as np
+from jaxtyping import Array, Bool, Float
 
 from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
+from detopt.inference.exposure_times import ExposureScan, exposure_scan
 from detopt.inference.heads import VoxelHead
 from detopt.inference.networks import TrackNetwork
 from detopt.inference.stored import with_leaves
@@ -34,6 +37,7 @@ POOL_CHUNK, POOL_BLOCK = 2048, 8  # muons that are simulated at once, and how of
 CALIBRATION = 65_536  # muons; of heads that look at long exposures, as large a part of those that train them
 SAMPLE = 131_072  # muons that the figures are made of; of such heads, as many as the score is made of
 PART = 8
+PARTS = 16  # of a long exposure
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,12 @@ class Audited:
     """A design's score, and how its heads compare with the analytic baseline on the same muons."""
 
     score: dict[str, Any]
-    inference: dict[str, Any] | None
-    networks: Any  # stacked; None without a head
+    chunks: Float[np.ndarray, "chunks objectives"]  # see `ChunkedEvaluator.by_chunks`
+    spread: Float[np.ndarray, " objectives"]  # variance of the score between heads, of their mean
+    inference: dict[str, Any] | None = None
+    networks: Any = None  # stacked; None without a head
+    odds: tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]] | None = None  # of exposures: log-odds, and truth
+    scan: ExposureScan | None = None
 
 
 class Auditor:
@@ -50,12 +58,13 @@ class Auditor:
 
     def __init__(self, study: Study, progress: Callable[[str], None] | None = None) -> None:
         self.study, self.progress = study, progress or (lambda line: None)
-        self.evaluate = make_sampler(study, study.audit.events)
+        self.evaluate = cast(Any, make_sampler(study, study.audit.events))
         self.key = stream(jax.random.key(study.seed), "audit")
-        self._score = jax.jit(self.evaluate)
-        self._pool = Pool(self.evaluate)
+        self._score = jax.jit(self.evaluate.by_chunks)
+        self._pool = Pool(lambda *which: self.evaluate.exposures(*which))
+        self._series = Pool(lambda *which: self.evaluate.series(*which, study.audit.longest, PARTS))
         # The heads share the events: only their part of the score is done for each.
-        self._scores = eqx.filter_jit(eqx.filter_vmap(self.evaluate, in_axes=(None, eqx.if_array(0), None)))
+        self._scores = eqx.filter_jit(eqx.filter_vmap(self.evaluate.by_chunks, in_axes=(None, eqx.if_array(0), None)))
         self._calibrate = eqx.filter_jit(eqx.filter_vmap(_calibrated, in_axes=(eqx.if_array(0), None)))
         self._train = eqx.filter_jit(eqx.filter_vmap(self._from_scratch, in_axes=(None, 0)))
 
@@ -65,17 +74,28 @@ class Auditor:
         key = stream(self.key, "events")
         if study.head is None:
             self.progress(f"scoring {title}")
-            return Audited(score_as_dict(study, self._score(design, None, key)), None, None)
+            score, chunks = self._score(design, None, key)
+            return Audited(score_as_dict(study, score), np.asarray(chunks), np.zeros(len(study.objectives)))
         scenes = isinstance(study.head, VoxelHead)
         number = max(CALIBRATION, study.audit.head_events // PART) if scenes else CALIBRATION
         known = self._pool(design, stream(self.key, "calibration"), number)
         networks = self.train_heads(design, known, title)
         self.progress(f"scoring {title}")
-        scores = self._scores(design, networks, key)
-        score = self._combined(scores)
+        scores, chunks = self._scores(design, networks, key)
+        spread = jnp.var(scores.values, axis=0, ddof=1) / len(scores.values)
         sample = self._pool(design, stream(self.key, "sample"), study.audit.events if scenes else SAMPLE)
         first = jax.tree.map(lambda x: x[0] if eqx.is_array(x) else x, networks)
-        return Audited(score_as_dict(study, score), self._compared(first, sample, known), networks)
+        inference, odds, scan = self._compared(first, sample, known), None, None
+        if isinstance(first, VoxelNetwork):
+            if first.question.kind == "presence":
+                odds = np.asarray(first.log_odds(sample), float), np.asarray(sample.truth)[:, 0] > 0.5
+            if study.audit.longest > 1:
+                scan = self._scan(design, title)
+                inference["exposures_scanned"] = scan.as_dict()
+        return Audited(
+            score_as_dict(study, _combined(scores, spread)), np.asarray(chunks).mean(0), np.asarray(spread),
+            inference, networks, odds, scan,
+        )  # fmt: skip
 
     def _compared(self, network: Any, sample: Any, known: Any) -> dict[str, Any]:
         """One head with its analytic baseline."""
@@ -99,18 +119,27 @@ class Auditor:
         assert head is not None
         first, second = jax.random.split(key)
         network = make_head(self.study, first)
-        network = network.normalised(
-            jax.tree.map(lambda x: x[: max(CALIBRATION // head.exposure, head.together)], pool)
-        )
+        size = max(CALIBRATION // head.exposure, head.together)
+        network = network.normalised(pool.batch(stream(second, "first batch"), size))
         return train(network, pool, head, self.study.audit.head_steps, second)[0]
 
-    def _combined(self, scores: Score) -> Score:
-        """Mean over the heads; their spread adds to the statistical error."""
-        heads = len(scores.values)
-        spread = jnp.var(scores.values, axis=0, ddof=1) / heads
-        errors = jnp.sqrt(jnp.mean(scores.errors, axis=0) ** 2 + spread)
-        mean = jax.tree.map(lambda x: jnp.mean(x, axis=0), scores)
-        return eqx.tree_at(lambda s: s.errors, mean, errors)
+    def _scan(self, design: Detector, title: str) -> ExposureScan:
+        """One more head, for exposures of all lengths."""
+        audit, key = self.study.audit, stream(self.key, "longer")
+        self.progress(f"drawing longer exposures of {title}")
+        pool = self._series(design, stream(key, "training"), audit.head_events)
+        self.progress(f"training a head for all exposures of {title}")
+        network = jax.tree.map(lambda x: x[0] if eqx.is_array(x) else x, self._train(pool, stream(key, "head")[None]))
+        del pool
+        self.progress(f"judging longer and shorter exposures of {title}")
+        return exposure_scan(network, self._series(design, stream(key, "events"), audit.longest_events))
+
+
+def _combined(scores: Score, spread: Array) -> Score:
+    """Mean over the heads; their spread adds to the statistical error."""
+    errors = jnp.sqrt(jnp.mean(scores.errors, axis=0) ** 2 + spread)
+    mean = jax.tree.map(lambda x: jnp.mean(x, axis=0), scores)
+    return eqx.tree_at(lambda s: s.errors, mean, errors)
 
 
 def open_heads(run: Run, design: str = "final") -> Any:
@@ -134,9 +163,11 @@ def _calibrated(network: Any, known: Any) -> Any:
 class Pool:
     """Draws many muons of a design, some thousand at a time; compiled once for any number."""
 
-    def __init__(self, evaluate: Any) -> None:
+    def __init__(self, exposures: Callable[[Detector, jax.Array, int], Any]) -> None:
+        """`exposures` gives so many muons, or some more."""
+
         def block(design: Detector, keys: jax.Array) -> Any:
-            drawn = jax.lax.map(lambda k: evaluate.exposures(design, k, POOL_CHUNK), keys)
+            drawn = jax.lax.map(lambda k: exposures(design, k, POOL_CHUNK), keys)
             return jax.tree.map(lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]), drawn)
 
         self._block = jax.jit(block)

@@ -160,7 +160,7 @@ def trained_head(study: Study, sampler: Any) -> Any:
     assert head is not None
     key = stream(jax.random.key(study.seed), "head for gradients")
     count = min(head.together * head.exposure * max(head.warm_up, 1), study.audit.head_events)
-    pool = Pool(sampler)(as_arrays(study.detector), stream(key, "events"), count)
+    pool = Pool(sampler.exposures)(as_arrays(study.detector), stream(key, "events"), count)
     network = make_head(study, stream(key, "weights"))
     network = network.normalised(jax.tree.map(lambda x: x[: max(CALIBRATION // head.exposure, 1)], pool))
     trained = eqx.filter_jit(lambda net, pool, key: train(net, pool, head, max(head.warm_up, 1), key)[0])

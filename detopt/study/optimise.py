@@ -119,7 +119,8 @@ def optimise_study(
     seconds = time.monotonic() - started
     scores = {"initial": score_as_dict(study, initial), "final": score_as_dict(study, final)}
     designs = {"initial": study.detector, "final": final_detector}
-    run.finish(describe(study, designs, scores, search.steps, seconds, stopped), seconds)
+    rivals = {n: score_as_dict(study, score(as_arrays(study.space.at(v)), None, key)) for n, v in study.rivals.items()}
+    run.finish(describe(study, designs, scores, search.steps, seconds, stopped, rivals), seconds)
     from detopt.report.page import write_report
 
     write_report(run)
@@ -243,8 +244,9 @@ def describe(
     steps: int,
     seconds: float,
     stopped: str,
+    rivals: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
-    """What result.json holds of the designs of a run: "initial", "final", and others."""
+    """What result.json holds of the designs of a run: "initial", "final", and others; and the scores of its rivals."""
     return {
         "study": study.name,
         "description": study.description,
@@ -256,6 +258,7 @@ def describe(
         "variables": _variables(study, designs),
         "layouts": {name: design.layout() for name, design in designs.items()},
         "curves": {name: _curves(study, design) for name, design in designs.items()},
+        "rivals": rivals,
         "steps": steps,
         "seconds": seconds,
         "stopped": stopped,

@@ -18,6 +18,7 @@ from detopt import __version__
 from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
+from detopt.inference.heads import VoxelHead
 from detopt.inference.stored import leaves
 from detopt.inference.training import train
 from detopt.runs import Run, new_run
@@ -31,8 +32,9 @@ from detopt.study.evaluate import array_space, make_evaluator, make_sampler
 from detopt.study.faults import BadInput, Fault
 from detopt.study.networks import make_head
 from detopt.study.optimise import Infeasible, Progress, Search, describe, make_problem, manifest, write_inputs
+from detopt.study.paired import difference
 from detopt.study.placement import radius_groups
-from detopt.study.questions import asked_of_head
+from detopt.study.questions import asked_of_head, seconds_per_muon
 from detopt.study.studies import Study
 from detopt.study.write import detector_with
 
@@ -106,14 +108,21 @@ def optimise_sampled(
     for name, audited in audits.items():
         if audited.networks is not None:
             run.write_arrays(f"heads/{name}.npz", leaves(audited.networks))
+    rivals = {n: audit(study.space.at(values), n) for n, values in study.rivals.items()}
     seconds = time.monotonic() - started
-    result = describe(study, designs, {n: a.score for n, a in audits.items()}, search.steps, seconds, stopped)
+    scores = {n: a.score for n, a in audits.items()}
+    result = describe(study, designs, scores, search.steps, seconds, stopped, {n: a.score for n, a in rivals.items()})
+    result["after_minus"] = {
+        n: difference(a, audits["final"]) for n, a in {**audits, **rivals}.items() if a is not audits["final"]
+    }
     if study.head is not None:
         result["inference"] = {
             "head": {"objective": asked_of_head(study), "name": next(iter(_of_head(study)))},
             "budget": vars(study.audit),
             "designs": {name: a.inference for name, a in audits.items()},
         }
+        if isinstance(study.head, VoxelHead):
+            result["inference"]["seconds_per_muon"] = seconds_per_muon(study)
     run.finish(result, seconds)
     from detopt.report.page import write_report
 
@@ -179,7 +188,7 @@ class _JointSearch:
             learning_rate=study.search.learning_rate,
             steps=study.search.steps,
         )
-        self._pool = Pool(sampler)
+        self._pool = Pool(sampler.exposures)
         self._train = eqx.filter_jit(self._trained)
         self.rows: list[dict[str, Any]] = []
         self.steps = 0

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from detopt.detector.detector import Detector
     from detopt.study.studies import Study
 
-__all__ = ["asked_of_head", "grid_of", "question_of", "volume_of", "with_exposures"]
+__all__ = ["asked_of_head", "grid_of", "question_of", "seconds_per_muon", "volume_of", "with_exposures"]
 
 
 def volume_of(detector: "Detector") -> Volume | None:
@@ -51,6 +51,15 @@ def asked_of_head(study: "Study") -> str:
     assert study.head is not None
     kinds = {"presence": "detection", "number": "estimate", "map": "image"}
     return kinds[question_of(study).kind] if isinstance(study.head, VoxelHead) else study.head.objective
+
+
+def seconds_per_muon(study: "Study") -> float:
+    """How long it takes on average until the next cosmic muon crosses what is aimed at."""
+    from detopt.simulation.cosmic_rays import expected_number
+
+    source = study.source
+    assert isinstance(source, Cosmic)
+    return source.seconds / expected_number(source, aim_of(study.detector, source))
 
 
 def with_exposures(study: "Study") -> "Study":

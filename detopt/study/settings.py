@@ -32,6 +32,10 @@ class Audit:
     head_events: int = whole(262_144, least=1024)  # muons that a head is trained on
     head_steps: int = whole(4000, least=1, most=1_000_000)  # batches of these
     heads: int = whole(3, least=2, most=64)  # heads that are trained; their spread is part of the error
+    longest: int = whole(
+        1, least=1, most=64
+    )  # heads of portals: how they do up to so many times the exposure, and below
+    longest_events: int = whole(5_000_000, least=1)  # muons that this is found out with
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from detopt.study.library import find
 from detopt.study.meaning import check_meaning
 from detopt.study.plugins import is_from_outside, made
 from detopt.study.questions import with_exposures
+from detopt.study.rivals import read_rivals
 from detopt.study.schema import read, read_choice, read_file
 from detopt.study.settings import SEARCHES, Audit, GradientSearch, Tracking
 from detopt.study.variables import VariablesReader
@@ -38,6 +39,7 @@ class _StudyFile:
     description: str = ""
     mode: Literal["expected", "sampled"] = "expected"
     variables: Any = None
+    rivals: Any = None
     head: Any = "none"
     constraints: Any = None
     cost: Any = None
@@ -68,6 +70,7 @@ class Study:
     head: Head | None
     audit: Audit
     seed: int
+    rivals: dict[str, dict[str, float]] = field(default_factory=dict)  # values of all variables
     notes: tuple[str, ...] = ()
     included: dict[Place, Path] = field(default_factory=dict)  # source and objectives that stand in files of their own
     document: Document = field(repr=False, compare=False)
@@ -189,6 +192,9 @@ class _Reader:
         elif detector is not None:
             reader = VariablesReader(self.document, self.notes)
             detector, variables = reader.read(data.get("variables"), detector, variables)
+        rivals = {}
+        if detector is not None and self.replacement is None:
+            rivals = read_rivals(data.get("rivals"), Space(detector, tuple(variables)), self.document)
         if not (top and detector and source and prices and physics and tracking and search and audit and head_ok):
             return None
         study = Study(
@@ -208,6 +214,7 @@ class _Reader:
             head=head,
             audit=audit,
             seed=top["seed"],
+            rivals=rivals,
             included=self.included,
             document=self.document,
         )

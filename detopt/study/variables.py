@@ -8,13 +8,13 @@ from pydantic_core import PydanticCustomError
 
 from detopt.detector.detector import Detector
 from detopt.detector.elements import BINARY
-from detopt.parameters import Variable, declaration, get, put, quantities
+from detopt.parameters import Quantity, Variable, declaration, get, put, quantities
 from detopt.study.detectors import make_variable
 from detopt.study.document import Document, Place
 from detopt.study.schema import near, read, read_free, read_number
 from detopt.units import format_quantity
 
-__all__ = ["VariablesReader"]
+__all__ = ["VariablesReader", "noted_number"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +72,7 @@ class VariablesReader:
                 self.document.fault(place, "fixed: true goes with init or alone, not with bounds or same_for")
             variables.pop(name, None)
             if fields["init"] is not None:
-                text = fields["init"]
-                value = _noting(self.document, (*place, "init"), lambda: read_number(text, declared.unit, declared))
+                value = noted_number(fields["init"], declared, self.document, (*place, "init"))
                 return detector if value is None else put(detector, name, value)
             return detector
         known = variables.get(name)
@@ -94,8 +93,7 @@ class VariablesReader:
             bounds, unit = free.bounds, free.unit
             init = init if free.init is None else free.init
         elif "init" in written:
-            at = (*place, "init")
-            init = _noting(self.document, at, lambda: read_number(written["init"], declared.unit, declared))
+            init = noted_number(written["init"], declared, self.document, (*place, "init"))
             if init is None:
                 return detector
         slack = 1e-9 * (bounds[1] - bounds[0])  # of rounding
@@ -143,6 +141,12 @@ def _noting(document: Document, place: Place, reader: Callable[[], Any]) -> Any:
         context = error.context or {}
         document.fault((*place, *context["inside"]), context["message"])
         return None
+
+
+def noted_number(text: Any, declared: Quantity, document: Document, place: Place) -> float | None:
+    """A number with its unit; None where it cannot be read, and the fault is noted."""
+    value: float | None = _noting(document, place, lambda: read_number(text, declared.unit, declared))
+    return value
 
 
 def _numbers(detector: Detector, dotted: str) -> list[tuple[str, ...]]:

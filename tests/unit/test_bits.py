@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from detopt.backend import jax, jnp
-from detopt.simulation.bits import _blocks, circle, normal_pairs, uniforms
+from detopt.simulation.bits import _blocks, _fraction, circle, normal_pairs, uniforms
 
 NUMBER = 200_000
 
@@ -47,9 +47,18 @@ def test_any_number(number):
 def test_uniform():
     one, other = (np.asarray(uniforms(keys(1), NUMBER, jnp.float32, part), float)[0] for part in (3, 4))
     for drawn in (one, other):
-        assert 0 < drawn.min() < drawn.max() <= 1
+        assert 0 < drawn.min() < drawn.max() < 1
         assert stats.kstest(drawn, "uniform").pvalue > 1e-3
     assert abs(np.corrcoef(one, other)[0, 1]) < 4 / NUMBER**0.5
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_never_0_or_1(dtype):
+    """In float32 one word in thirty million would round to 1: a muon of infinite energy loss, and NaN in a gradient."""
+    ends = _fraction(jnp.asarray([0, 2**31 - 1, 2**31, 2**32 - 1], jnp.uint32), dtype)
+    assert ((ends > 0) & (ends < 1)).all()
+    assert jnp.isfinite(jnp.log(ends)).all()
+    assert jnp.isfinite(jnp.log1p(-ends)).all()
 
 
 @pytest.mark.parametrize(("dtype", "most"), [(jnp.float32, 3e-7), (jnp.float64, 1e-14)])
