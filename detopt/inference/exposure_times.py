@@ -7,6 +7,7 @@ for all designs, so that what two designs have in common drops out of their diff
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import equinox as eqx
@@ -14,12 +15,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from detopt.backend import jax, jnp
-from detopt.inference.voxel_network import Pictures, Series, VoxelNetwork
+from detopt.inference.voxel_network import Pictures, Series
 
 __all__ = ["FALSE_ALARMS", "FOUND", "ExposureScan", "exposure_scan", "exposures_differ"]
 
 FALSE_ALARMS, FOUND = 0.01, 0.95  # how long until so many are found, with so few false alarms
 _REPEATS = 200
+_NORMAL = NormalDist()
 
 # Answers and truth of the scenes that were drawn: (windows, scenes) and (scenes,).
 Measure = Callable[[Float[np.ndarray, "w s"], Float[np.ndarray, " s"]], float]
@@ -53,8 +55,8 @@ class ExposureScan:
         return found
 
 
-def exposure_scan(network: VoxelNetwork, series: Series) -> ExposureScan:
-    """Judge a head on exposures in parts."""
+def exposure_scan(network: Any, series: Series) -> ExposureScan:
+    """Judge a `VoxelNetwork` on exposures in parts."""
     kind, lengths = network.question.kind, series.lengths
     raw = np.asarray(_answers(network, series), float)
     truth = np.asarray(series.truth, float)
@@ -90,7 +92,7 @@ def _told(value: float, again: Float[np.ndarray, " R"]) -> dict[str, Any] | None
 
 
 @eqx.filter_jit
-def _answers(network: VoxelNetwork, series: Series) -> Float[Array, "scenes windows answers"]:
+def _answers(network: Any, series: Series) -> Float[Array, "scenes windows answers"]:
     """Log-odds, or estimates, of all stretches of each exposure, the shortest first."""
 
     def of_scene(one: Series) -> Array:
@@ -121,12 +123,15 @@ def _found(odds: Float[np.ndarray, "w s"], there: Float[np.ndarray, " s"]) -> fl
 
 
 def _reached(muons: Float[np.ndarray, " L"], found: Float[np.ndarray, " L"]) -> float:
-    """Where the curve comes up to `FOUND` and stays there; linear in log(muons) and log-odds between the lengths."""
+    """Where the curve comes up to `FOUND` and stays there.
+
+    Between two lengths the distance of signal and background, in units of their width, goes with the root of the exposure.
+    """
     enough = found >= FOUND
     if not enough[-1] or enough[0]:
         return np.nan
     last = int(np.flatnonzero(~enough)[-1])
-    clipped = np.clip(found[last : last + 2], 1e-4, 1 - 1e-4)
-    low, high = np.log(clipped / (1 - clipped))
-    share = (np.log(FOUND / (1 - FOUND)) - low) / (high - low)
-    return float(muons[last] * (muons[last + 1] / muons[last]) ** share)
+    low, high = (_NORMAL.inv_cdf(p) for p in np.clip(found[last : last + 2], 1e-4, 1 - 1e-4))
+    share = (_NORMAL.inv_cdf(FOUND) - low) / (high - low)
+    begin, end = np.sqrt(muons[last : last + 2])
+    return float((begin + share * (end - begin)) ** 2)
