@@ -60,7 +60,7 @@ def write_report(run: Any) -> Path:
         parts = list(tables.get(name, []))
         if name in drawn:
             parts.append(_figure(name, drawn[name], *words[name]))
-        elif name in ("resolution", "convergence"):
+        elif name == "convergence" or (name == "resolution" and run.result.get("frame", "barrel") == "barrel"):
             missing = {"resolution": "curves", "convergence": "history"}[name]
             parts.append(tag("p", f"This run holds no {missing}.", class_="soft"))
         if name == "convergence":

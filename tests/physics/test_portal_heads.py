@@ -73,11 +73,23 @@ def test_exposures_and_values(tmp_path):
     # Three wide bins of the angle: beyond some 20 mrad only dense matter sends muons.
     scattered = np.asarray(pictures.sums)[..., 3:6].sum((1, 2, 3, 4))
     assert scattered[there].mean() > scattered[~there].mean() + 5 * scattered.std() / 20
+    # Long exposures in parts have as many muons that are seen, a part as an exposure of its own.
+    series = eqx.filter_jit(lambda d, k: sampler.series(d, k, 40_000, 2, 4))(design, jax.random.key(3))
+    assert (series.number, series.sums.shape[1]) == (200, 4)
+    assert (series.muons == 50).all()
+    per_muon = [np.asarray(x).sum((-4, -3, -2, -1)).ravel() for x in (pictures.sums, series.sums)]
+    spread = np.hypot(*(x.std() / len(x) ** 0.5 for x in per_muon))
+    assert abs(per_muon[0].mean() - per_muon[1].mean()) < 4 * spread
     blind = make_head(study, jax.random.key(1))
     blind = eqx.tree_at(lambda n: n.readout.layers[-1].weight, blind, replace_fn=lambda w: 0 * w)
     blind = eqx.tree_at(lambda n: n.readout.layers[-1].bias, blind, replace_fn=lambda b: 0 * b)
     value = eqx.filter_jit(lambda k: sampler(space.place(jnp.asarray(space.init)), blind, k).values)(jax.random.key(2))
     np.testing.assert_allclose(value, 1.0, rtol=1e-6)
+    score, chunks = eqx.filter_jit(lambda k: sampler.by_chunks(design, blind, k))(jax.random.key(2))
+    assert chunks.shape == (sampler.chunks, 1)
+    np.testing.assert_allclose(
+        score.errors, np.sqrt((np.asarray(chunks) ** 2).sum(0) / sampler.chunks / (sampler.chunks - 1)), atol=1e-9
+    )
 
 
 @pytest.mark.slow
