@@ -136,7 +136,8 @@ def test_in_the_report(presence):
     }
     table = str(exposure_table(result))
     assert "until 95 % are found at 1 % false alarms" in table
-    assert " s</td>" in table and "−" in table
+    assert " s</td>" in table
+    assert "−" in table
     figure = exposures(type("Run", (), {"result": result}))
     assert {ax.get_xlabel() for ax in figure.axes if ax.get_xlabel()} == {"exposure [s]"}
     assert "missed at 1 % false alarms [%]" in {ax.get_ylabel() for ax in figure.axes}

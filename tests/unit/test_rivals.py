@@ -60,7 +60,9 @@ def test_rivals_are_scored(tmp_path):
     assert set(scores) == {"close", "even"}
     for name, score in scores.items():
         (tmp_path / name).mkdir()
-        values = {f"radius: {30 if i == 0 else 100} mm": f"radius: {v} mm" for i, v in enumerate(study.rivals[name].values())}
+        values = {
+            f"radius: {30 if i == 0 else 100} mm": f"radius: {v} mm" for i, v in enumerate(study.rivals[name].values())
+        }
         alone = load(tmp_path / name, text={**values, "rivals:": "seed: 0\n#"} | {"  close": "#", "  even": "#"})
         assert alone.evaluate()["objectives"]["pt"]["value"] == pytest.approx(score["objectives"]["pt"]["value"])
     assert "The optimum against other designs" in (run.folder / "report.html").read_text()
