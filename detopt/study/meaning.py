@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from detopt.detector.cost import Prices, cost
 from detopt.detector.detector import Detector
+from detopt.inference.heads import VoxelHead
 from detopt.parameters import quantities
 from detopt.scoring.terms import Budget, Cost, Coverage, MaterialFloor, MinimumGap
 from detopt.study.beams import check_beams
@@ -32,6 +33,8 @@ def check_meaning(study: "Study", fault: Callable[..., None], notes: list[str]) 
             f"{', '.join(noisy)} have noise hits: scores put hits to tracks perfectly in this version (`detopt simulate` "
             "searches for them); leave noise out of the detector of a study",
         )
+    if study.audit.longest > 1 and not isinstance(study.head, VoxelHead):
+        fault(("audit", "longest"), "only heads of type voxels have exposures that could last longer")
     if detector.frame == "barrel":
         _check_barrel(study, fault, notes)
     else:

@@ -86,6 +86,11 @@ def test_bad_input(tmp_path, old, new, message):
     assert all(f.line for f in caught.value.faults)
 
 
+def test_only_pictures_of_voxels_last_longer(tmp_path):
+    with pytest.raises(BadInput, match="only heads of type voxels"):
+        load(tmp_path, text={"search:": "audit: {longest: 2}\nsearch:"})
+
+
 def audited(values, spread=0.0, odds=None):
     values = np.asarray(values, float)
     score = {"objectives": {"one": {"value": values.mean(), "error": values.std(ddof=1) / len(values) ** 0.5}}}
