@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from detopt.report.markup import Markup, table, tag
-from detopt.report.style import AFTER, BEFORE, FAINT, PAPER, Drawing, styled
+from detopt.report.style import AFTER, BEFORE, FAINT, PAPER, Drawing, log_ticks, styled
 from detopt.report.text import DESIGNS, MISSING, number, percent, quantity
 
 __all__ = ["exposure_table", "exposures"]
@@ -48,8 +49,8 @@ def exposures(run: Any) -> Figure | None:
                 alarms = next(iter(scans.values()))["false_alarms"]
                 label = f"missed at {100 * alarms:g} % false alarms [%]"
             ax.set_xscale("log", base=2)
-            ax.set_yscale("log")
             ax.set_ylim(0.8 * min(shown), 1.25 * max(shown))
+            log_ticks(ax, "y")
             _plain_ticks(ax, x)
             unit = next((d.get("unit") for d in _designs(run.result).values() if d.get("unit")), "")
             ax.set_ylabel(f"{label} [{unit}]" if name == "rms" and unit else label)
@@ -118,4 +119,4 @@ def _seconds(result: dict[str, Any]) -> float | None:
 def _plain_ticks(ax: Any, x: np.ndarray) -> None:
     ax.set_xticks(x)
     ax.set_xticklabels([f"{v:.0f}" if v >= 10 else f"{v:.2g}" for v in x])
-    ax.minorticks_off()
+    ax.xaxis.set_minor_locator(NullLocator())
