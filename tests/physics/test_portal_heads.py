@@ -101,7 +101,7 @@ def test_gradients(tmp_path):
         lambda u, key: sampler(space.place(u), head, key).values,
         np.array(space.init),
         True,
-        Budget(keys=400, seconds=1500, step=0.1),
+        Budget(keys=700, seconds=3000, step=0.1),
     )
     for row, name in zip(rows, space.names, strict=True):
         print(
