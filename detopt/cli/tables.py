@@ -23,22 +23,19 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
 
 def result_tables(result: dict[str, Any]) -> None:
     """Print what a search changed, and how its optimum compares with its rivals."""
-    paired = result.get("after_minus") or {}
-    score_tables(result["initial"], result["final"], (paired.get("initial") or {}).get("objectives"))
-    rivals = result.get("rivals") or {}
-    if not rivals:
-        return
+    from detopt.report.text import pairs
+
+    score_tables(result["initial"], result["final"], pairs(result, "initial"))
     rows = []
-    for rival, score in rivals.items():
-        differences = (paired.get(rival) or {}).get("objectives") or {}
+    for rival, score in (result.get("rivals") or {}).items():
+        missed = [n for n, c in score["constraints"].items() if _met(c) != "met"]
+        limits = "misses " + ", ".join(missed) if missed else "met"
         for name, entry in score["objectives"].items():
             new = result["final"]["objectives"][name]
-            missed = [n for n, c in score["constraints"].items() if c["value"] is None or c["value"] > 0]
-            rows.append(
-                [rival, name, _show(entry), _show(new), _change(entry, new, differences.get(name)),
-                 "misses " + ", ".join(missed) if missed else "met"]
-            )  # fmt: skip
-    table("", ["rival", "objective", "its score", "optimum", "change", "constraints"], rows)
+            change = _change(entry, new, pairs(result, rival).get(name))
+            rows.append([rival, name, _show(entry), _show(new), change, limits])
+    if rows:
+        table("", ["rival", "objective", "its score", "optimum", "change", "constraints"], rows)
 
 
 def score_tables(
@@ -65,13 +62,14 @@ def score_tables(
 
 
 def _change(old: dict[str, Any], new: dict[str, Any], paired: dict[str, float] | None = None) -> str:
-    """Relative change, and how many standard errors that is: as if the two were independent, where no pairs are known."""
+    """Relative change, and how many standard errors that is."""
+    from detopt.report.text import difference
+
     if not old["value"] or not new["value"]:
         return ""
     text = f"{100 * (new['value'] / old['value'] - 1):+.1f} %"
-    error = (old["error"] ** 2 + new["error"] ** 2) ** 0.5 if old["error"] and new["error"] else 0.0
-    error = paired["error"] if paired else error
-    return f"{text} ({abs(new['value'] - old['value']) / error:.1f} sigma)" if error else text
+    change, error = difference(old, new, paired)
+    return f"{text} ({abs(change) / error:.1f} sigma)" if error else text
 
 
 def _met(entry: dict[str, Any]) -> str:

@@ -1,10 +1,10 @@
 """Tracks to what a head looks at."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jaxtyping import Array, Bool, Float
 
-from detopt.backend import jax, jnp
+from detopt.backend import jnp
 from detopt.events import Particles, Tracks
 
 __all__ = ["FEATURES", "SIGNIFICANCES", "Exposures", "exposures"]
@@ -39,10 +39,6 @@ class Exposures(NamedTuple):
     def number(self) -> int:
         """Number of exposures."""
         return len(self.fraction)
-
-    def batch(self, key: jax.Array, size: int) -> Any:
-        """Some of them, at random."""
-        return jax.tree.map(lambda x: x[jax.random.randint(key, (size,), 0, self.number)], self)
 
 
 def exposures(

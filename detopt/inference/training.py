@@ -12,7 +12,7 @@ from detopt.inference.heads import Head
 from detopt.inference.networks import SetNetwork, TrackNetwork
 from detopt.inference.voxel_network import Pictures, Series, VoxelNetwork
 
-__all__ = ["learn", "make_optimiser", "split", "train"]
+__all__ = ["batch", "learn", "make_optimiser", "split", "train"]
 
 
 def make_optimiser(head: Head, steps: int) -> optax.GradientTransformation:
@@ -27,6 +27,14 @@ def split(network: Any) -> tuple[Any, Any]:
     trained = jax.tree.map(eqx.is_inexact_array, network)
     trained = eqx.tree_at(lambda n: (n.shift, n.scale, n.calibration), trained, (False,) * 3)
     return eqx.partition(network, trained)
+
+
+def batch(pool: Exposures | Pictures | Series, key: jax.Array, size: int) -> Any:
+    """Some exposures of a pool, at random; of a series, of any length that it has."""
+    if isinstance(pool, Series):
+        return pool.stretches(key, size)
+    rows = jax.random.randint(key, (size,), 0, pool.number)
+    return jax.tree.map(lambda x: x[rows], pool)
 
 
 def learn(
@@ -65,7 +73,7 @@ def train(
     weights, rest = split(network)
 
     def step(carry: tuple[Any, Any], key: jax.Array) -> tuple[tuple[Any, Any], Array]:
-        weights, state, loss = learn(optimiser, carry[0], rest, carry[1], pool.batch(key, head.together))
+        weights, state, loss = learn(optimiser, carry[0], rest, carry[1], batch(pool, key, head.together))
         return (weights, state), loss
 
     (weights, _), losses = jax.lax.scan(step, (weights, optimiser.init(weights)), jax.random.split(key, steps))

@@ -35,10 +35,6 @@ class Pictures(NamedTuple):
         """Number of exposures."""
         return len(self.truth)
 
-    def batch(self, key: jax.Array, size: int) -> Any:
-        """Some of them, at random."""
-        return jax.tree.map(lambda x: x[jax.random.randint(key, (size,), 0, self.number)], self)
-
 
 class Series(NamedTuple):
     """Long exposures in parts that last equally long: any number of these in a row are a shorter one."""
@@ -62,8 +58,8 @@ class Series(NamedTuple):
         """The exposures as they were after some parts."""
         return Pictures(self.sums[:, :parts].mean(1), self.muons * parts, self.truth, self.condition)
 
-    def batch(self, key: jax.Array, size: int) -> Pictures:
-        """Some of them, for as long as chance has it."""
+    def stretches(self, key: jax.Array, size: int) -> Pictures:
+        """Shorter exposures from some of these, at random as they are, as long and from when on."""
         number, (rows, long, since) = self.sums.shape[1], jax.random.split(key, 3)
         row = jax.random.randint(rows, (size,), 0, self.number)
         length = jnp.asarray(self.lengths)[jax.random.randint(long, (size,), 0, len(self.lengths))]

@@ -71,17 +71,7 @@ def exposure_table(result: dict[str, Any]) -> Markup | None:
         return None
     seconds = _seconds(result)
     caption = f"Exposure until {100 * some['of_found']:g} % are found at {100 * some['false_alarms']:g} % false alarms"
-    row: list[Any] = []
-    for scan in scans.values():
-        needed = scan.get("needed")
-        if not needed:
-            ends = scan["muons"][0], scan["muons"][-1]
-            beyond = number((scan["found"][-1] or {}).get("value")) < some["of_found"]
-            row.append(
-                ("longer than " if beyond else "not decided between ") + _shown(ends[1] if beyond else ends, seconds)
-            )
-        else:
-            row.append(_shown((needed["value"], needed["error"]), seconds, error=True))
+    row = [_needed(scan, seconds) for scan in scans.values()]
     ratio = ((result.get("after_minus") or {}).get("initial") or {}).get("exposure")
     change = MISSING
     if ratio:
@@ -92,13 +82,17 @@ def exposure_table(result: dict[str, Any]) -> Markup | None:
     return tag("div", table(caption, head, [[*row, change]]), note)
 
 
-def _shown(muons: Any, seconds: float | None, error: bool = False) -> str:
+def _needed(scan: dict[str, Any], seconds: float | None) -> str:
     unit, factor = ("s", seconds) if seconds else ("muons", 1.0)
-    if error:
-        value, spread = (number(m) * factor for m in muons)
-        return f"{quantity(value, '', spread)} {unit}"
-    ends = muons if isinstance(muons, tuple) else (muons,)
-    return " and ".join(f"{number(m) * factor:.3g}" for m in ends) + f" {unit}"
+    if needed := scan.get("needed"):
+        value, error = (number(needed[key]) * factor for key in ("value", "error"))
+        return f"{quantity(value, '', error)} {unit}"
+    (shortest, longest), found = (number(scan["muons"][i]) * factor for i in (0, -1)), scan["found"]
+    if number(found[-1].get("value")) < scan["of_found"]:
+        return f"longer than {longest:.3g} {unit}"
+    if number(found[0].get("value")) >= scan["of_found"]:
+        return f"shorter than {shortest:.3g} {unit}"
+    return f"not decided between {shortest:.3g} and {longest:.3g} {unit}"
 
 
 def _designs(result: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from detopt.report.map_figure import draw_maps
 from detopt.report.markup import Markup, table, tag
 from detopt.report.style import AFTER, BEFORE, FAINT, PAPER, Drawing, log_ticks, plain, styled
-from detopt.report.text import DESIGNS, MISSING, count, difference, number, quantity
+from detopt.report.text import DESIGNS, MISSING, count, difference, number, pairs, quantity
 
 __all__ = ["CAPTIONS", "audit", "comparison", "head"]
 
@@ -72,23 +72,20 @@ def audit(result: dict[str, Any]) -> Markup | None:
     inference = result.get("inference") or {}
     if not inference:
         return None
-    name = (inference.get("head") or {}).get("name")
+    name = str((inference.get("head") or {}).get("name"))
     scores = [((result.get(which) or {}).get("objectives") or {}).get(name) or {} for which in DESIGNS]
     said = []
     if scores[0] and scores[1]:
         before, after, other = scores
-        pairs = [
-            ((result.get("after_minus") or {}).get(w) or {}).get("objectives") or {} for w in ("initial", "without")
-        ]
         values = [_pair(s, s.get("display_unit") or "") for s in scores]
-        change, error = difference(before, after, pairs[0].get(name))
+        change, error = difference(before, after, pairs(result, "initial").get(name))
         if change == 0:
             said.append(f"The head's loss did not change: {values[1]}.")
         elif math.isfinite(change) and error > 0:
             verb = "fell" if change < 0 else "rose"
             clear = "" if abs(change) >= 2 * error else ", which may be chance"
             said.append(f"The head's loss {verb} from {values[0]} to {values[1]}: by {_times(change, error)}{clear}.")
-        change, error = difference(other, after, pairs[1].get(name))
+        change, error = difference(other, after, pairs(result, "without").get(name))
         if math.isfinite(change) and error > 0:
             side = "lower" if change < 0 else "higher"
             clear = "" if abs(change) >= 2 * error else ", which may be chance"

@@ -11,7 +11,7 @@ from detopt.report.figures import FIGURES
 from detopt.report.head import CAPTIONS, audit, comparison
 from detopt.report.markup import Markup, table, tag
 from detopt.report.style import save, svg
-from detopt.report.text import DESIGNS, MISSING, count, difference, number, percent, quantity, sigmas
+from detopt.report.text import DESIGNS, MISSING, count, difference, number, pairs, percent, quantity, sigmas
 from detopt.runs import RunError
 
 __all__ = ["write_report"]
@@ -131,15 +131,15 @@ def _answer(result: dict[str, Any]) -> Markup:
     rows, said = [], []
     sampled = any(number(o.get("error")) > 0 for score in (old, new) for o in score["objectives"].values())
     third = [DESIGNS["without"]] if other else []
-    pairs = ((result.get("after_minus") or {}).get("initial") or {}).get("objectives") or {}
+    paired = pairs(result, "initial")
     for name, after in new["objectives"].items():
         before = old["objectives"].get(name, {})
         unit, title = after.get("display_unit") or after.get("unit") or "", after.get("title") or name
         texts = [quantity(s.get("value"), unit, s.get("error")) for s in (before, after)]
-        change, word = _change(before, after, pairs.get(name))
+        change, word = _change(before, after, paired.get(name))
         named = tag("span", title, " ", tag("span", after.get("goal", ""), class_="soft"))
         more = [quantity(o.get("value"), unit, o.get("error")) for o in [(other.get("objectives") or {}).get(name, {})]]
-        apart = [sigmas(before, after, pairs.get(name))] if sampled else []
+        apart = [sigmas(before, after, paired.get(name))] if sampled else []
         rows.append([named, *texts, percent(change), *apart, _verdict(word), *more[: len(third)]])
         said.append(tag("li", f"{title}: {texts[0]} → {texts[1]} ({percent(change)}, ", _verdict(word), ")"))
     columns = ["before", "after", "change", *(["in errors"] if sampled else []), "verdict", *third]
@@ -169,7 +169,7 @@ def _answer(result: dict[str, Any]) -> Markup:
         errors = "Errors are statistical, one standard deviation."
     if result.get("inference"):
         errors += " They hold the spread between heads."
-    if pairs:
+    if paired:
         errors += " All designs see the same random numbers: differences are surer than the errors of their parts say, "
         errors += "and “in errors” counts that."
     note = tag("p", errors, class_="soft")
@@ -178,18 +178,18 @@ def _answer(result: dict[str, Any]) -> Markup:
 
 def _rivals(result: dict[str, Any]) -> Markup | None:
     """The optimum against other designs that the study names."""
-    rows, paired = [], result.get("after_minus") or {}
+    rows = []
     for rival, score in (result.get("rivals") or {}).items():
-        pairs = (paired.get(rival) or {}).get("objectives") or {}
+        paired = pairs(result, rival)
         missed = [n for n, c in (score.get("constraints") or {}).items() if not number(c.get("value")) <= 0]
         limits = _verdict(f"misses {_listed(missed)}", False) if missed else _verdict("met", True)
         for name, before in score["objectives"].items():
             after = result["final"]["objectives"].get(name, {})
             unit, title = after.get("display_unit") or after.get("unit") or "", after.get("title") or name
-            change, word = _change(before, after, pairs.get(name))
+            change, word = _change(before, after, paired.get(name))
             texts = [quantity(s.get("value"), unit, s.get("error")) for s in (before, after)]
             rows.append(
-                [rival, title, *texts, percent(change), sigmas(before, after, pairs.get(name)), _verdict(word), limits]
+                [rival, title, *texts, percent(change), sigmas(before, after, paired.get(name)), _verdict(word), limits]
             )
     head = ["rival", "objective", "its score", "after", "change", "in errors", "verdict", "its constraints"]
     return table("The optimum against other designs", head, rows) if rows else None

@@ -5,7 +5,7 @@ from typing import Any
 
 from detopt.units import UnitError, format_quantity, parse_unit
 
-__all__ = ["DESIGNS", "MISSING", "count", "difference", "number", "percent", "quantity", "sigmas", "unit"]
+__all__ = ["DESIGNS", "MISSING", "count", "difference", "number", "pairs", "percent", "quantity", "sigmas", "unit"]
 
 MISSING = "–"
 DESIGNS = {"initial": "before", "final": "after", "without": "optimum without the head's loss"}
@@ -53,6 +53,11 @@ def percent(fraction: float) -> str:
         return MISSING
     places = next((p for p, limit in ((0, 0.995), (1, 0.00995)) if abs(fraction) >= limit), 2)
     return f"{100 * fraction:+.{places}f} %".replace("-", "−")
+
+
+def pairs(result: dict[str, Any], design: str) -> dict[str, Any]:
+    """The optimum minus another design, where both were scored on the same muons: {objective: {value, error}}."""
+    return ((result.get("after_minus") or {}).get(design) or {}).get("objectives") or {}
 
 
 def difference(

@@ -88,15 +88,7 @@ class PortalEvaluator(BeamEvaluator):
 
     def exposures(self, design: Detector, key: jax.Array, number: int) -> Pictures:
         """Fresh exposures, as heads see them, of so many muons or some more."""
-        condition, line = self._condition(design), self.muons.line(self._cast(design))
-
-        def one(key: jax.Array) -> tuple[Array, Array]:
-            inside, truth = self._looked_into(line, key)
-            return mean_sums(self._muons(inside, key)[1], self.grid), truth
-
-        keys = jax.random.split(key, math.ceil(number / self.exposure))
-        sums, truth = jax.lax.map(one, keys)
-        return self._pictures(sums, truth, condition)
+        return self.series(design, key, number, 1, 1).first(1)
 
     def series(self, design: Detector, key: jax.Array, number: int, longest: int, parts: int) -> Series:
         """Exposures that last `longest` times the usual one, in so many parts; of so many muons altogether, or some more."""

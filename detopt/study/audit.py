@@ -7,6 +7,7 @@ suggest.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import equinox as eqx
@@ -20,7 +21,7 @@ from detopt.inference.exposure_times import ExposureScan, exposure_scan
 from detopt.inference.heads import VoxelHead
 from detopt.inference.networks import TrackNetwork
 from detopt.inference.stored import with_leaves
-from detopt.inference.training import train
+from detopt.inference.training import batch, train
 from detopt.inference.voxel_network import VoxelNetwork
 from detopt.runs import Run, RunError
 from detopt.scoring.score import Score
@@ -61,8 +62,10 @@ class Auditor:
         self.evaluate = cast(Any, make_sampler(study, study.audit.events))
         self.key = stream(jax.random.key(study.seed), "audit")
         self._score = jax.jit(self.evaluate.by_chunks)
-        self._pool = Pool(lambda *which: self.evaluate.exposures(*which))
-        self._series = Pool(lambda *which: self.evaluate.series(*which, study.audit.longest, PARTS))
+        if study.head is not None:
+            self._pool = Pool(self.evaluate.exposures)
+        if study.audit.longest > 1:
+            self._series = Pool(partial(self.evaluate.series, longest=study.audit.longest, parts=PARTS))
         # The heads share the events: only their part of the score is done for each.
         self._scores = eqx.filter_jit(eqx.filter_vmap(self.evaluate.by_chunks, in_axes=(None, eqx.if_array(0), None)))
         self._calibrate = eqx.filter_jit(eqx.filter_vmap(_calibrated, in_axes=(eqx.if_array(0), None)))
@@ -84,18 +87,15 @@ class Auditor:
         scores, chunks = self._scores(design, networks, key)
         spread = jnp.var(scores.values, axis=0, ddof=1) / len(scores.values)
         sample = self._pool(design, stream(self.key, "sample"), study.audit.events if scenes else SAMPLE)
-        first = jax.tree.map(lambda x: x[0] if eqx.is_array(x) else x, networks)
-        inference, odds, scan = self._compared(first, sample, known), None, None
-        if isinstance(first, VoxelNetwork):
-            if first.question.kind == "presence":
-                odds = np.asarray(first.log_odds(sample), float), np.asarray(sample.truth)[:, 0] > 0.5
-            if study.audit.longest > 1:
-                scan = self._scan(design, title)
-                inference["exposures_scanned"] = scan.as_dict()
-        return Audited(
-            score_as_dict(study, _combined(scores, spread)), np.asarray(chunks).mean(0), np.asarray(spread),
-            inference, networks, odds, scan,
-        )  # fmt: skip
+        one = _first(networks)
+        inference, odds, scan = self._compared(one, sample, known), None, None
+        if scenes and one.question.kind == "presence":
+            odds = np.asarray(one.log_odds(sample), float), np.asarray(sample.truth)[:, 0] > 0.5
+        if study.audit.longest > 1:
+            scan = self._scan(design, title)
+            inference["exposures_scanned"] = scan.as_dict()
+        score = score_as_dict(study, _combined(scores, spread))
+        return Audited(score, np.asarray(chunks).mean(0), np.asarray(spread), inference, networks, odds, scan)
 
     def _compared(self, network: Any, sample: Any, known: Any) -> dict[str, Any]:
         """One head with its analytic baseline."""
@@ -120,7 +120,7 @@ class Auditor:
         first, second = jax.random.split(key)
         network = make_head(self.study, first)
         size = max(CALIBRATION // head.exposure, head.together)
-        network = network.normalised(pool.batch(stream(second, "first batch"), size))
+        network = network.normalised(batch(pool, stream(second, "first batch"), size))
         return train(network, pool, head, self.study.audit.head_steps, second)[0]
 
     def _scan(self, design: Detector, title: str) -> ExposureScan:
@@ -129,10 +129,15 @@ class Auditor:
         self.progress(f"drawing longer exposures of {title}")
         pool = self._series(design, stream(key, "training"), audit.head_events)
         self.progress(f"training a head for all exposures of {title}")
-        network = jax.tree.map(lambda x: x[0] if eqx.is_array(x) else x, self._train(pool, stream(key, "head")[None]))
-        del pool
+        network = _first(self._train(pool, stream(key, "head")[None]))
+        del pool  # the next one is as large
         self.progress(f"judging longer and shorter exposures of {title}")
         return exposure_scan(network, self._series(design, stream(key, "events"), audit.longest_events))
+
+
+def _first(networks: Any) -> Any:
+    """Of stacked heads."""
+    return jax.tree.map(lambda x: x[0] if eqx.is_array(x) else x, networks)
 
 
 def _combined(scores: Score, spread: Array) -> Score:

@@ -32,10 +32,8 @@ class Audit:
     head_events: int = whole(262_144, least=1024)  # muons that a head is trained on
     head_steps: int = whole(4000, least=1, most=1_000_000)  # batches of these
     heads: int = whole(3, least=2, most=64)  # heads that are trained; their spread is part of the error
-    longest: int = whole(
-        1, least=1, most=64
-    )  # heads of portals: how they do up to so many times the exposure, and below
-    longest_events: int = whole(5_000_000, least=1)  # muons that this is found out with
+    longest: int = whole(1, least=1, most=64)  # times the exposure up to which a portal's head is tried; 1: not at all
+    longest_events: int = whole(5_000_000, least=1)  # muons of these exposures
 
 
 @dataclass(frozen=True, kw_only=True)

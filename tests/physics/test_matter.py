@@ -9,6 +9,7 @@ import scipy.stats
 from detopt.backend import jax, jnp
 from detopt.detector.medium import media
 from detopt.materials import material
+from detopt.simulation import matter
 from detopt.simulation.matter import Dice, deflection, dice, loss, mean_loss, median_loss
 from detopt.simulation.physics import Physics
 from tests.physics.slabs import figures, left, slabs, through
@@ -147,6 +148,30 @@ def test_gradients_are_those_of_the_simulation(tails):
             scale = np.abs(difference).mean(0) + np.abs(np.asarray(f(point, rolled))).mean(0) / float(point[i]) * 1e-3
             bad = np.abs(exact[:, :, i] - difference) > 1e-4 * (np.abs(difference) + scale[None])
             assert bad.mean() < 0.01, (point, i)  # a scatter that comes or goes between the two points
+
+
+def test_collisions_are_solved_for_to_the_end(monkeypatch):
+    """Against twenty steps, for lead and air up to half a metre, from 50 MeV/c on, half of the collisions rare and hard."""
+    random, number = np.random.default_rng(0), 100_000
+    medium = jax.tree.map(lambda x: x[jnp.arange(number) % 2], media([material("lead"), material("air")], jnp.float64))
+    path, momentum = (jnp.asarray(10 ** random.uniform(*ends, number)) for ends in ((-1, 2.7), (-1.3, 3)))
+    rare = np.where(random.uniform(size=number) < 0.5, 10 ** random.uniform(-7, 0, number), random.uniform(size=number))
+    first, second = (jnp.asarray(np.clip(x, 1e-8, 1 - 2.0**-24)) for x in (rare, random.uniform(size=number)))
+    beta = momentum / jnp.sqrt(momentum**2 + 0.1056583755**2)
+
+    def solved(steps):
+        monkeypatch.setattr(matter, "_NEWTON", steps)
+        rolled = Dice((jnp.zeros(number),) * 5, (first, second, None, None, None))
+        return (
+            np.asarray(jax.vmap(matter.loss)(medium, path, momentum, rolled)),
+            np.asarray(jax.vmap(matter._largest_deflection)(medium, path, momentum, beta, first)[0]),
+        )
+
+    (loss_, hard), (exact_loss, exact_hard) = solved(matter._NEWTON), solved(20)
+    some = exact_hard > 0
+    assert np.abs(loss_ / exact_loss - 1).max() < 1e-5
+    assert np.abs(hard[some] / exact_hard[some] - 1).max() < 2e-4
+    assert np.quantile(np.abs(hard[some] / exact_hard[some] - 1), 0.99) < 2e-6
 
 
 @pytest.mark.parametrize("tails", [True, False])

@@ -1,5 +1,7 @@
 """Shorter and longer exposures: parts that make them, how long one must look, and what errors that has."""
 
+from types import SimpleNamespace
+
 import equinox as eqx
 import numpy as np
 import pytest
@@ -7,10 +9,10 @@ import pytest
 from detopt.backend import jax, jnp
 from detopt.inference.exposure_times import FALSE_ALARMS, FOUND, exposure_scan, exposures_differ
 from detopt.inference.questions import Grid, Question
+from detopt.inference.training import batch
 from detopt.inference.voxel_network import Series, make_voxel_network
 from detopt.report.exposures import exposure_table, exposures
 
-GRID = Grid((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (1, 1, 1), 2)
 PARTS, PER_PART = 8, 100.0
 
 
@@ -94,10 +96,10 @@ def test_estimates_improve_with_the_root_of_the_exposure():
 
 def test_a_batch_holds_stretches_of_all_lengths():
     made = series(6, 0.3)
-    batch = made.batch(jax.random.key(1), 400)
-    assert set(np.unique(batch.muons).tolist()) == {100.0, 200.0, 400.0, 800.0}
+    some = batch(made, jax.random.key(1), 400)
+    assert set(np.unique(some.muons).tolist()) == {100.0, 200.0, 400.0, 800.0}
     sums = np.asarray(made.sums)[:, :, 0, 0, 0, 0]
-    for value, muons, truth in zip(batch.sums[:, 0, 0, 0, 0], batch.muons, batch.truth[:, 0], strict=True):
+    for value, muons, truth in zip(some.sums[:, 0, 0, 0, 0], some.muons, some.truth[:, 0], strict=True):
         length = int(muons / PER_PART)
         windows = np.lib.stride_tricks.sliding_window_view(sums[made.truth[:, 0] == truth], length, axis=1).mean(-1)
         assert np.abs(windows - value).min() < 1e-12
@@ -125,6 +127,11 @@ def test_a_real_head_fits():
     np.testing.assert_allclose(scan.measures["area"][-1], better)
 
 
+def designs(scan):
+    found = {"exposures_scanned": scan.as_dict()}
+    return {"inference": {"seconds_per_muon": 0.02, "designs": {"initial": found, "final": found}}}
+
+
 def test_in_the_report(presence):
     scans = {w: exposure_scan(presence, series(2000, width)) for w, width in (("initial", 0.66), ("final", 0.6))}
     result = {
@@ -138,8 +145,10 @@ def test_in_the_report(presence):
     assert "until 95 % are found at 1 % false alarms" in table
     assert " s</td>" in table
     assert "−" in table
-    figure = exposures(type("Run", (), {"result": result}))
+    figure = exposures(SimpleNamespace(result=result))
     assert {ax.get_xlabel() for ax in figure.axes if ax.get_xlabel()} == {"exposure [s]"}
     assert "missed at 1 % false alarms [%]" in {ax.get_ylabel() for ax in figure.axes}
+    assert "longer than 16 s" in str(exposure_table(designs(exposure_scan(presence, series(400, 5.0)))))
+    assert "shorter than 2 s" in str(exposure_table(designs(exposure_scan(presence, series(400, 0.1)))))
     assert exposure_table({}) is None
-    assert exposures(type("Run", (), {"result": {}})) is None
+    assert exposures(SimpleNamespace(result={})) is None

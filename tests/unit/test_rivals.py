@@ -36,9 +36,8 @@ search: {type: gradient, steps: 10, restarts: 0}
 """
 
 
-def load(folder, **replaced):
-    text = STUDY
-    for old, new in replaced.pop("text", {}).items():
+def load(folder, text=STUDY, replaced=None):
+    for old, new in (replaced or {}).items():
         assert old in text
         text = text.replace(old, new)
     (folder / "study.yaml").write_text(text)
@@ -58,13 +57,11 @@ def test_rivals_are_scored(tmp_path):
     run = study.optimise(out=tmp_path / "run")
     scores = run.result["rivals"]
     assert set(scores) == {"close", "even"}
-    for name, score in scores.items():
-        (tmp_path / name).mkdir()
-        values = {
-            f"radius: {30 if i == 0 else 100} mm": f"radius: {v} mm" for i, v in enumerate(study.rivals[name].values())
-        }
-        alone = load(tmp_path / name, text={**values, "rivals:": "seed: 0\n#"} | {"  close": "#", "  even": "#"})
-        assert alone.evaluate()["objectives"]["pt"]["value"] == pytest.approx(score["objectives"]["pt"]["value"])
+    begin, end = STUDY.index("rivals:"), STUDY.index("objectives:")
+    for name, radii in {"close": (26, 100), "even": (60, 180)}.items():
+        drawn = {f"radius: {old} mm": f"radius: {new} mm" for old, new in zip((30, 100), radii, strict=True)}
+        alone = load(tmp_path, STUDY[:begin] + STUDY[end:], drawn).evaluate()
+        assert scores[name]["objectives"]["pt"]["value"] == pytest.approx(alone["objectives"]["pt"]["value"])
     assert "The optimum against other designs" in (run.folder / "report.html").read_text()
 
 
@@ -82,13 +79,13 @@ def test_rivals_are_scored(tmp_path):
 )  # fmt: skip
 def test_bad_input(tmp_path, old, new, message):
     with pytest.raises(BadInput, match=re.escape(message)) as caught:
-        load(tmp_path, text={old: new})
+        load(tmp_path, replaced={old: new})
     assert all(f.line for f in caught.value.faults)
 
 
 def test_only_pictures_of_voxels_last_longer(tmp_path):
     with pytest.raises(BadInput, match="only heads of type voxels"):
-        load(tmp_path, text={"search:": "audit: {longest: 2}\nsearch:"})
+        load(tmp_path, replaced={"search:": "audit: {longest: 2}\nsearch:"})
 
 
 def audited(values, spread=0.0, odds=None):
