@@ -9,7 +9,7 @@ from matplotlib.ticker import NullLocator
 
 from detopt.report.markup import Markup, table, tag
 from detopt.report.style import AFTER, BEFORE, FAINT, PAPER, Drawing, log_ticks, styled
-from detopt.report.text import DESIGNS, MISSING, number, percent, quantity
+from detopt.report.text import DESIGNS, MISSING, number, quantity
 
 __all__ = ["exposure_table", "exposures"]
 
@@ -75,7 +75,7 @@ def exposure_table(result: dict[str, Any]) -> Markup | None:
     ratio = ((result.get("after_minus") or {}).get("initial") or {}).get("exposure")
     change = MISSING
     if ratio:
-        change = f"{percent(number(ratio['value']) - 1)} ± {percent(number(ratio['error'])).lstrip('+')}"
+        change = quantity(number(ratio["value"]) - 1, "%", ratio["error"])
     head = [*(DESIGNS[w] for w in scans), "change"]
     note = tag("p", "One more head for each design, trained on exposures of all lengths. Errors are from drawing scenes "
                     "again, the same ones for both designs.", class_="soft")  # fmt: skip

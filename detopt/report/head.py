@@ -102,8 +102,19 @@ def comparison(result: dict[str, Any]) -> list[Markup]:
         return []
     objective = _objective(result)
     if objective in _TOLD:
-        return _told(designs, _TOLD[objective])
+        return [*filter(None, [_grown(result)]), *_told(designs, _TOLD[objective])]
     return _fractions(designs, objective)
+
+
+def _grown(result: dict[str, Any]) -> Markup | None:
+    """By how much the area under the head's ROC curve changed, where both designs saw the same exposures."""
+    area = ((result.get("after_minus") or {}).get("initial") or {}).get("area") or {}
+    value, error = number(area.get("value")), number(area.get("error"))
+    if not (math.isfinite(value) and error > 0):
+        return None
+    side = "larger" if value > 0 else "smaller"
+    text = f"After the search, the area under the head's ROC curve is {side} by {quantity(abs(value), '', error)}"
+    return tag("p", f"{text} ({_times(value, error)}), on the same scenes.")
 
 
 def _told(designs: dict[str, Any], words: _Words) -> list[Markup]:

@@ -187,11 +187,12 @@ def _rivals(result: dict[str, Any]) -> Markup | None:
             after = result["final"]["objectives"].get(name, {})
             unit, title = after.get("display_unit") or after.get("unit") or "", after.get("title") or name
             change, word = _change(before, after, paired.get(name))
-            texts = [quantity(s.get("value"), unit, s.get("error")) for s in (before, after)]
-            rows.append(
-                [rival, title, *texts, percent(change), sigmas(before, after, paired.get(name)), _verdict(word), limits]
+            score, apart = (
+                quantity(before.get("value"), unit, before.get("error")),
+                sigmas(before, after, paired.get(name)),
             )
-    head = ["rival", "objective", "its score", "after", "change", "in errors", "verdict", "its constraints"]
+            rows.append([rival, title, score, percent(change), apart, _verdict(word), limits])
+    head = ["rival", "objective", "its score", "change to after", "in errors", "verdict", "its constraints"]
     return table("The optimum against other designs", head, rows) if rows else None
 
 

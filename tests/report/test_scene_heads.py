@@ -50,6 +50,10 @@ def test_tables_and_figure(objective):
         }
     }
     tables = "".join(str(part) for part in comparison(result))
+    assert "on the same scenes" not in tables
+    grown = {**result, "after_minus": {"initial": {"area": {"value": 0.012, "error": 0.002}}}}
+    told = "is larger by 0.0120 ± 0.0020 (6.0 standard errors), on the same scenes."
+    assert (told in "".join(str(part) for part in comparison(grown))) == (objective == "detection")
     assert "points of closest approach" in tables
     assert ("mm" in tables) == (objective == "estimate")
     figure = head(SimpleNamespace(result=result))
