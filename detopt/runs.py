@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Run", "RunError", "list_runs", "new_run"]
 
 
+_FRONT = ("study", "objectives", "variables", "points", "hypervolume", "evaluations", "seconds")
 _RESULT = ("initial", "final", "variables", "layouts", "curves", "steps", "seconds", "stopped")
 
 
@@ -79,6 +80,25 @@ class Run:
         return self._json("result.json", _RESULT)
 
     @property
+    def is_front(self) -> bool:
+        """Whether the run searched a front."""
+        return self.manifest.get("kind") == "front"
+
+    @property
+    def front_result(self) -> dict[str, Any]:
+        """What a search for a front found, but for its points."""
+        return self._json("result.json", _FRONT)
+
+    def front(self) -> "pa.Table":
+        """A row for each point of the front: objectives, their errors, probability of being non-dominated, variables."""
+        import pyarrow.parquet as pq
+
+        path = self.folder / "front.parquet"
+        if not path.is_file():
+            raise RunError(f"{path} is missing: the run searched no front, or did not get that far")
+        return pq.read_table(path)
+
+    @property
     def finished(self) -> bool:
         """Whether there is a result."""
         return (self.folder / "result.json").is_file()
@@ -90,6 +110,15 @@ class Run:
         import pyarrow.parquet as pq
 
         path = self.folder / "history.parquet"
+        return pq.read_table(path) if path.is_file() else pa.table({})
+
+    @property
+    def rounds(self) -> "pa.Table":
+        """Evaluations, hypervolume and seconds after each round of a search for a front; empty where there is none."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.folder / "rounds.parquet"
         return pq.read_table(path) if path.is_file() else pa.table({})
 
     def text(self, name: str) -> str:
@@ -139,14 +168,14 @@ class Run:
         ended = datetime.now(UTC).isoformat(timespec="seconds")
         self.write_json("manifest.json", {**self.manifest, "finished": ended, "seconds": seconds})
 
-    def write_history(self, columns: Mapping[str, Any]) -> None:
-        """Write the whole history; the old one stands until the new one is complete."""
+    def write_table(self, columns: Mapping[str, Any], name: str = "history") -> None:
+        """Write a whole table; the old one stands until the new one is complete."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         sink = pa.BufferOutputStream()
         pq.write_table(pa.table(dict(columns)), sink)
-        write_atomically(self.folder / "history.parquet", sink.getvalue().to_pybytes())
+        write_atomically(self.folder / f"{name}.parquet", sink.getvalue().to_pybytes())
 
 
 def new_run(study: str, manifest: dict[str, Any], out: Path | str | None = None) -> Run:

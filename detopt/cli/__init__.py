@@ -12,6 +12,7 @@ from detopt import __version__
 from detopt.cli.elements import element_rows
 from detopt.cli.gradients import gradients
 from detopt.cli.image import image
+from detopt.cli.fronts import pareto, point
 from detopt.cli.materials import materials
 from detopt.cli.options import (
     FigureOption,
@@ -240,6 +241,7 @@ app.command(epilog='Example: detopt simulate detectors/its2_like.yaml --momentum
 def evaluate(
     study: FileArgument,
     detector: Annotated[Path | None, typer.Option(help="Score this detector instead of the study's.")] = None,
+    point: Annotated[str | None, typer.Option(help="Score this point of a front, as RUN:INDEX.")] = None,
     seed: SeedOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -253,6 +255,12 @@ def evaluate(
         if not quiet:
             print(line, file=sys.stderr)
 
+    if point is not None:
+        if detector is not None:
+            _fail("give --detector or --point, not both", 2)
+        from detopt.study.points import at_point
+
+        loaded = at_point(loaded, point)
     score = loaded.evaluate(seed=seed, detector=None if detector is None else str(locate(detector)), progress=tell)
     if as_json:
         _print_json(score)
@@ -297,6 +305,10 @@ def optimise(
     print(f"the detector: {run.folder / 'detector.yaml'}\nthe report:   {run.folder / 'report.html'}")
 
 
+app.command(epilog="Example: detopt pareto studies/tracker_tradeoff.yaml --seed 1")(pareto)
+app.command(epilog="Example: detopt point runs/tracker_tradeoff/2026-01-31T12-00-00:17 --out mine.yaml")(point)
+
+
 @app.command(epilog="Example: detopt report runs/its2_upgrade/2026-01-31T12-00-00")
 def report(run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]) -> None:
     """Write a run's figures and its report again."""
@@ -304,6 +316,11 @@ def report(run: Annotated[Path, typer.Argument(help="A run folder.", show_defaul
     from detopt.runs import Run
 
     opened = Run(run)
+    if opened.is_front:
+        from detopt.report.front import write_front_report
+
+        print(write_front_report(opened))
+        return
     _ = opened.result  # a run without a result has nothing to report
     print(write_report(opened))
 
@@ -320,7 +337,8 @@ def runs(
     for run in list_runs(folder):
         try:
             manifest = run.manifest
-            result = run.result if run.finished else {}
+            front = run.front_result if run.is_front and run.finished else None
+            result = run.result if run.finished and not run.is_front else {}
         except RunError as error:
             print(f"detopt: {error}", file=sys.stderr)
             continue
@@ -337,6 +355,7 @@ def runs(
                 "finished": run.finished,
                 "seconds": manifest.get("seconds"),
                 "objectives": changes,
+                "points": None if front is None else front["points"],
             }
         )
     if as_json:
@@ -352,7 +371,8 @@ def runs(
             for n, c in e["objectives"].items()
             if c["initial"] and c["final"]
         )
-        rows.append([e["run"], str(e["seed"]), gains or "unfinished"])
+        gains = gains or ("unfinished" if e["points"] is None else f"a front of {e['points']} points")
+        rows.append([e["run"], str(e["seed"]), gains])
     table("", ["run", "seed", "change"], rows)
 
 

@@ -29,7 +29,7 @@ def progress_bar(quiet: bool) -> Iterator[Callable[[Any], None] | None]:
     task = bar.add_task("compiling", total=None, loss="")
 
     def update(state: Any) -> None:
-        loss = _loss(state.loss) if state.total else ""
+        loss = state.note or (_loss(state.loss) if state.total else "")
         bar.update(task, completed=state.done, total=state.total or None, description=state.phase, loss=loss)
 
     with bar:
@@ -60,7 +60,7 @@ def _lines() -> Callable[[Any], None]:
         nonlocal last
         if time.monotonic() - last > 2:
             last = time.monotonic()
-            step = f"step {state.done} of at most {state.total}, {state.phase}: {_loss(state.loss)}"
+            step = f"step {state.done} of at most {state.total}, {state.phase}: {state.note or _loss(state.loss)}"
             print(step if state.total else state.phase, file=sys.stderr)
 
     return line

@@ -14,7 +14,7 @@ from detopt.report.style import save, svg
 from detopt.report.text import DESIGNS, MISSING, count, difference, number, pairs, percent, quantity, sigmas
 from detopt.runs import RunError
 
-__all__ = ["write_report"]
+__all__ = ["document", "figure_of", "provenance", "write_report"]
 
 _COPY = """
 for (const button of document.querySelectorAll(".copy button")) button.onclick = () => {
@@ -59,21 +59,21 @@ def write_report(run: Any) -> Path:
     for name, (heading, *_) in _SECTIONS.items():
         parts = list(tables.get(name, []))
         if name in drawn:
-            parts.append(_figure(name, drawn[name], *words[name]))
+            parts.append(figure_of(name, drawn[name], *words[name]))
         elif name == "convergence" or (name == "resolution" and run.result.get("frame", "barrel") == "barrel"):
             missing = {"resolution": "curves", "convergence": "history"}[name]
             parts.append(tag("p", f"This run holds no {missing}.", class_="soft"))
         if name == "convergence":
             parts.insert(0, tag("p", f"After {count(run.result['steps'], 'step')}: {run.result['stopped']}"))
         if name == "layout" and (second := drawn.get("layout_without")) is not None:
-            beside = _figure("layout_without", second, *words["layout_without"])
+            beside = figure_of("layout_without", second, *words["layout_without"])
             parts.append(tag("details", tag("summary", "Beside the optimum without the head's loss"), beside))
         if any(part is not None for part in parts):
             sections.append(tag("section", tag("h2", heading), *parts))
-    body = tag("main", _asked(run.result), _answer(run.result), *sections, _provenance(run), _files(run))
+    body = tag("main", _asked(run.result), _answer(run.result), *sections, provenance(run, run.result, count(run.result['steps'], 'step'), "optimise"), _files(run))
     path = run.folder / "report.html"
     part = path.with_suffix(".part")
-    part.write_text(_document(run.result["study"], body), encoding="utf-8")
+    part.write_text(document(run.result["study"], body), encoding="utf-8")
     os.replace(part, path)
     return path
 
@@ -91,13 +91,15 @@ def _words(run: Any) -> dict[str, tuple[str, str | None]]:
     return words
 
 
-def _figure(name: str, figure: Any, alt: str, caption: str | None) -> Markup:
+def figure_of(name: str, figure: Any, alt: str, caption: str | None) -> Markup:
+    """A figure in the page, and its caption."""
     drawing = tag("div", Markup(svg(figure, name, alt)), class_="scroll", tabindex=0)
     files = Markup(f"Also as <code>figures/{name}.pdf</code> and <code>.png</code>.")
     return tag("figure", drawing, tag("figcaption", caption, " " if caption else "", files))
 
 
-def _document(title: str, body: Markup) -> str:
+def document(title: str, body: Markup) -> str:
+    """The whole page."""
     style = Markup(Path(__file__).with_name("page.css").read_text(encoding="utf-8"))
     head = [
         Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
@@ -270,13 +272,14 @@ def _cost(result: dict[str, Any]) -> Markup | None:
     return table("What the detector costs", ["item", "before", "after", "change", *third], rows)
 
 
-def _provenance(run: Any) -> Markup:
-    m, result = run.manifest, run.result
+def provenance(run: Any, result: dict[str, Any], search: str, command: str) -> Markup:
+    """Where the numbers come from, and how to get them again."""
+    m = run.manifest
     packages = ", ".join(f"{name} {version}" for name, version in (m.get("packages") or {}).items())
     facts = {
         "command": tag("code", m.get("command") or MISSING),
         "seed": m.get("seed", result.get("seed", MISSING)),
-        "search": f"{count(result['steps'], 'step')} in {_duration(result.get('seconds'))}, mode {result.get('mode')}",
+        "search": f"{search} in {_duration(result.get('seconds'))}, mode {result.get('mode')}",
         "stopped because": result.get("stopped") or MISSING,
         "whole run": f"{_duration(m.get('seconds'))}, {_clock(m.get('started'))} to {_clock(m.get('finished'))}",
         "detopt": f"{m.get('detopt') or MISSING}, commit {m.get('commit') or 'unknown'}",
@@ -285,7 +288,7 @@ def _provenance(run: Any) -> Markup:
     }
     listed = table("Where these numbers come from", ["what", "value"], [[*fact] for fact in facts.items()])
     again = [f"git checkout {m['commit']}"] if m.get("commit") else [f"pip install detopt=={m.get('detopt', '')}"]
-    again += [f"detopt optimise {shlex.quote(str(run.folder / 'study.yaml'))} --seed {m.get('seed', 0)}"]
+    again += [f"detopt {command} {shlex.quote(str(run.folder / 'study.yaml'))} --seed {m.get('seed', 0)}"]
     return tag(
         "section",
         tag("h2", "Provenance"),

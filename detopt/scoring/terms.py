@@ -55,6 +55,7 @@ class Resolution(_Tracks):
     of: Of
     goal: Literal["minimise"] = "minimise"
     weight: Any = quantity("", min=0, default=1.0, doc="weight in the sum of logarithms that `optimise` minimises")
+    worst: Any = quantity("of", above=0, default=None, doc="worst value of interest to a front")
 
     @property
     def unit(self) -> str:
@@ -86,6 +87,7 @@ class Efficiency(_Tracks):
 
     goal: Literal["maximise"] = "maximise"
     weight: Any = quantity("", min=0, default=1.0, doc="weight in the sum of logarithms that `optimise` minimises")
+    worst: Any = quantity("", above=0, default=None, doc="worst value of interest to a front")
     unit: ClassVar[str] = ""
     display_unit: ClassVar[str] = "%"
 
@@ -144,6 +146,7 @@ class Cost:
 
     goal: Literal["minimise"] = "minimise"
     weight: Any = quantity("", min=0, default=1.0, doc="weight in the sum of logarithms that `optimise` minimises")
+    worst: Any = quantity("kEUR", above=0, default=None, doc="worst value of interest to a front")
     unit: ClassVar[str] = "kEUR"
     display_unit: ClassVar[str] = "kEUR"
     title: ClassVar[str] = "cost"

@@ -53,6 +53,7 @@ class Progress:
     total: int
     phase: str
     loss: float  # best feasible loss so far, NaN before any
+    note: str = ""  # what is shown instead of the loss
 
 
 def optimise_study(
@@ -229,7 +230,7 @@ class Search:
         self.rows.append({name: column.ravel() for name, column in columns.items()})
         self.steps += steps
         if self.folder is not None:
-            self.folder.write_history({name: np.concatenate([r[name] for r in self.rows]) for name in self.rows[0]})
+            self.folder.write_table({name: np.concatenate([r[name] for r in self.rows]) for name in self.rows[0]})
         if self.progress is not None:
             last = best[-1]
             self.progress(

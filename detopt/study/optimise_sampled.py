@@ -278,7 +278,7 @@ class _JointSearch:
             }
         )
         self.steps += steps
-        self.folder.write_history({name: np.concatenate([r[name] for r in self.rows]) for name in self.rows[0]})
+        self.folder.write_table({name: np.concatenate([r[name] for r in self.rows]) for name in self.rows[0]})
         self.folder.write_arrays("checkpoint/state.npz", {**leaves(round_.state), "start": np.array(start)})
         if self.progress is not None:
             total = study.search.steps * starts

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from detopt.parameters import quantity, whole
 
-__all__ = ["SEARCHES", "Audit", "GradientSearch", "Tracking"]
+__all__ = ["SEARCHES", "Audit", "GradientSearch", "ParetoSearch", "Tracking"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +19,15 @@ class GradientSearch:
     learning_rate: Any = quantity("", above=0, max=1, default=0.02, doc="Adam's step in units of a variable's range")
     placement: Literal["free", "grid"] = "free"  # grid: one more start, from optimal weights on a grid of radii
     events: int = whole(8192, least=1)  # sampled: muons a step, for each momentum and angle that a term asks for
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParetoSearch:
+    """Settings of the search for a front."""
+
+    evaluations: int = whole(6000, least=200, most=10_000_000)  # of designs; a score with its gradient counts as five
+    points: int = whole(100, least=2, most=10_000)  # of the front that are published at most
+    events: int = whole(8192, least=1)  # sampled: muons of a score, for each momentum and angle that a term asks for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,4 +52,4 @@ class Tracking:
     min_hits: int = 0  # 0: one more than the fit needs
 
 
-SEARCHES: dict[str, type] = {"gradient": GradientSearch}
+SEARCHES: dict[str, type] = {"gradient": GradientSearch, "pareto": ParetoSearch}

@@ -22,7 +22,7 @@ from detopt.study.plugins import is_from_outside, made
 from detopt.study.questions import with_exposures
 from detopt.study.rivals import read_rivals
 from detopt.study.schema import read, read_choice, read_file
-from detopt.study.settings import SEARCHES, Audit, GradientSearch, Tracking
+from detopt.study.settings import SEARCHES, Audit, GradientSearch, ParetoSearch, Tracking
 from detopt.study.variables import VariablesReader
 
 __all__ = ["Study", "load_study", "read_source", "read_term"]
@@ -64,7 +64,8 @@ class Study:
     objectives: dict[str, Any]
     constraints: dict[str, Any]
     prices: Prices
-    search: GradientSearch
+    search: GradientSearch  # for one optimum, by the weights of the objectives
+    front: ParetoSearch  # for all that no other design beats
     physics: Physics
     min_hits: int | None
     head: Head | None
@@ -105,6 +106,12 @@ class Study:
         from detopt.study.optimise import optimise_study
 
         return optimise_study(self, seed=seed, out=out, progress=progress)
+
+    def pareto(self, seed: int | None = None, out: str | Path | None = None, progress: Any = None) -> Any:
+        """Search the front of all objectives, and return the finished `detopt.runs.Run`."""
+        from detopt.study.pareto import pareto_study
+
+        return pareto_study(self, seed=seed, out=out, progress=progress)
 
 
 def load_study(path: Path, detector: Path | None = None) -> Study:
@@ -208,7 +215,8 @@ class _Reader:
             objectives=terms,
             constraints=limits,
             prices=prices,
-            search=search,
+            search=search if isinstance(search, GradientSearch) else GradientSearch(),
+            front=search if isinstance(search, ParetoSearch) else ParetoSearch(),
             physics=physics,
             min_hits=tracking.min_hits or None,
             head=head,
@@ -289,7 +297,7 @@ class _Reader:
         fields = read(cls, {} if data is None else data, self.document, (section,), skip=())
         return None if fields is None else cls(**fields)
 
-    def _search(self, data: Any) -> GradientSearch | None:
+    def _search(self, data: Any) -> GradientSearch | ParetoSearch | None:
         return _read_kind(
             SEARCHES, {"type": "gradient"} if data is None else data, self.document, ("search",), "search"
         )

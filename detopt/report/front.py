@@ -1,0 +1,188 @@
+"""Figures and page of a front: what can be had together, which designs have it, and how the search got there."""
+
+import itertools
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from detopt.report.markup import Markup, table, tag
+from detopt.report.page import document, figure_of, provenance
+from detopt.report.style import AFTER, BEFORE, FAINT, WARNING, Drawing, log_ticks, save, styled
+from detopt.report.text import count, number, percent, quantity, scale, unit
+
+__all__ = ["front_figure", "front_rows", "variables_figure", "volume_figure", "write_front_report"]
+
+_ACROSS = 3  # panels in a row
+_SHOWN = 12  # designs in the table
+
+
+def front_figure(run: Any) -> Figure:
+    """Every pair of objectives: all designs that were scored, and those of the front with their errors."""
+    result, front, seen = run.front_result, run.front(), run.history
+    names = list(result["objectives"])
+    pairs = list(itertools.combinations(names, 2))
+    rows = -(-len(pairs) // _ACROSS)
+    with styled():
+        figure = Drawing(0.3 + 4.3 * min(len(pairs), _ACROSS), 0.6 + 3.9 * rows)
+        for i, (first, second) in enumerate(pairs):
+            left, bottom = 1.0 + 4.3 * (i % _ACROSS), 0.75 + 3.9 * (rows - 1 - i // _ACROSS)
+            ax = figure.panel(left, bottom, 3.3, 2.9)
+            x, y = (_values(seen, n, result) for n in (first, second))
+            ax.plot(x, y, ".", color=FAINT, markersize=2, alpha=0.35, rasterized=True)
+            x, y = (_values(front, n, result) for n in (first, second))
+            errors = [_values(front, f"{n}_error", result, n) for n in (first, second)]
+            ax.errorbar(x, y, errors[1], errors[0], color=AFTER, linestyle="", marker="o", markersize=4, linewidth=0.8)
+            start = [_values(seen, n, result)[0] for n in (first, second)]
+            ax.plot(*start, "D", color=BEFORE, markersize=6)
+            for axis, name, values in ((ax.xaxis, first, x), (ax.yaxis, second, y)):
+                _frame(ax, "x" if axis is ax.xaxis else "y", values)
+                axis.set_label_text(_label(name, result))
+        figure.entries(
+            [("the front", {"color": AFTER, "marker": "o", "linestyle": ""}),
+             ("the initial design", {"color": BEFORE, "marker": "D", "linestyle": ""}),
+             ("all designs scored", {"color": FAINT, "marker": ".", "linestyle": ""})], 1.0,
+        )  # fmt: skip
+    return figure
+
+
+def variables_figure(run: Any) -> Figure | None:
+    """Where along the front each variable stands, between its bounds."""
+    result, front = run.front_result, run.front()
+    listed, first = result["variables"], next(iter(result["objectives"]))
+    x = _values(front, first, result)
+    rows = -(-len(listed) // _ACROSS)
+    with styled():
+        figure = Drawing(0.3 + 4.3 * min(len(listed), _ACROSS), 0.5 + 2.3 * rows)
+        for i, v in enumerate(listed):
+            left, bottom = 1.0 + 4.3 * (i % _ACROSS), 0.7 + 2.3 * (rows - 1 - i // _ACROSS)
+            ax = figure.panel(left, bottom, 3.3, 1.5)
+            factor = scale(v["display_unit"])
+            ax.plot(x, np.asarray(front.column(v["name"])) / factor, "o", color=AFTER, markersize=3.5)
+            for bound in ("lower", "upper"):
+                ax.axhline(number(v[bound]) / factor, color=FAINT, linewidth=0.8)
+            ax.axhline(number(v["initial"]) / factor, color=BEFORE, linewidth=0.8, linestyle=(0, (5, 2)))
+            _frame(ax, "x", x)
+            shown = unit(v["display_unit"])
+            ax.set_ylabel(f"{v['name']} [{shown}]" if shown else v["name"], fontsize="small")
+            if i + _ACROSS >= len(listed):
+                ax.set_xlabel(_label(first, result), fontsize="small")
+    return figure
+
+
+def volume_figure(run: Any) -> Figure | None:
+    """The hypervolume against the evaluations."""
+    rounds = run.rounds
+    if rounds.num_rows < 2:
+        return None
+    with styled():
+        figure = Drawing(7.6, 3.9)
+        ax = figure.panel(0.95, 0.65, 6.4, 2.8)
+        x, y = (np.asarray(rounds.column(n)) for n in ("evaluations", "hypervolume"))
+        ax.plot(x, y, color=AFTER, linewidth=2.5, drawstyle="steps-post")
+        ax.set_ylim(0, 1.08 * max(y.max(), 1e-9))
+        ax.set_xlim(0, 1.02 * x.max())
+        ax.set_xlabel("evaluations")
+        ax.set_ylabel("hypervolume")
+        found = run.front_result["hypervolume"]
+        if found["high"] > found["low"]:
+            ax.axhspan(found["low"], found["high"], color=WARNING, alpha=0.25, linewidth=0)
+            figure.say(0.95, "band: hypervolume of the front that is published, 95 % interval")
+    return figure
+
+
+def front_rows(run: Any, number_of: int = _SHOWN) -> tuple[list[str], list[list[str]]]:
+    """Some designs from one end of the front to the other: head and rows of a table."""
+    result, front = run.front_result, run.front()
+    names = list(result["objectives"])
+    head = ["point", *names, "on the front", "stationarity"]
+    rows = []
+    for i in sorted({round(x) for x in np.linspace(0, front.num_rows - 1, min(number_of, front.num_rows))}):
+        row = {n: front.column(n)[i].as_py() for n in front.column_names}
+        shown = [quantity(row[n], result["objectives"][n]["display_unit"], row[f"{n}_error"]) for n in names]
+        rows.append([str(i), *shown, percent(row["p_nondominated"]).lstrip("+"), f"{row['kkt']:.2g}"])
+    return head, rows
+
+
+def write_front_report(run: Any) -> Path:
+    """Write `figures/` and `report.html` into the folder of a run; returns the path of the page."""
+    result = run.front_result
+    drawn = {"front": front_figure(run), "variables": variables_figure(run), "hypervolume": volume_figure(run)}
+    for name, figure in drawn.items():
+        if figure is not None:
+            save(figure, run.folder / "figures", name)
+    goals = " and ".join(f"{o['goal']} {o['title']}" for o in result["objectives"].values())
+    limits = ", ".join(result["constraints"].values())
+    asked = f"Which designs of {result['detector']} {goals}, so that none is better in all"
+    asked += f"? With {limits}." if limits else "?"
+    found, exact = result["hypervolume"], result["mode"] == "expected"
+    volume = f"{found['value']:.4g}" + ("" if exact else f" (95 % interval {found['low']:.4g} to {found['high']:.4g})")
+    worst = ", ".join(f"{n} {quantity(o['worst'], o['display_unit'])}" for n, o in result["objectives"].items())
+    head, rows = front_rows(run)
+    notes = [
+        f"{count(result['points'], 'point')} of {result['evaluations']} evaluations (a score with its gradient is five).",
+        f"Hypervolume {volume}, in logarithms, up to the worst values of interest: {worst}.",
+        "Scores are exact." if exact else "Every point was scored again on events that the search has not seen; errors are "
+        "one standard deviation, and the hypervolume is without what luck adds to it.",
+        f"Stationarity: the shortest convex combination of the gradients, in units of their mean length; 0 where no small "
+        f"step improves all objectives. Median {result['kkt_median']:.2g}.",
+    ]  # fmt: skip
+    if result.get("failed"):
+        notes.append(f"{count(result['failed'], 'design')} could not be scored or missed a constraint.")
+    words = {
+        "front": ("Each pair of objectives", "Grey: every design scored. Blue: the front. A point that lies inside in one "
+                  "panel is ahead in another."),
+        "variables": ("Each variable along the front", "Grey lines: bounds. Dashed: the initial design."),
+        "hypervolume": ("Hypervolume against evaluations", None),
+    }  # fmt: skip
+    sections = [
+        tag("section", tag("h2", words[name][0]), figure_of(name, figure, *words[name]))
+        for name, figure in drawn.items()
+        if figure is not None
+    ]
+    how = Markup("The detector of a point: <code>detopt point RUN:INDEX --out detector.yaml</code>.")
+    answer = tag(
+        "section",
+        tag("h2", "The answer"),
+        tag("ul", *(tag("li", note) for note in notes)),
+        table("From one end of the front to the other", head, [[*row] for row in rows]),
+        tag("p", how, " All points are in front.parquet.", class_="soft"),
+        class_="answer",
+    )
+    title = tag("header", tag("h1", result["study"]), tag("p", asked, class_="asked"),
+                tag("p", (result.get("description") or "").strip(), class_="soft"))  # fmt: skip
+    search = f"{result['evaluations']} evaluations"
+    body = tag("main", title, answer, *sections, provenance(run, result, search, "pareto"))
+    path = run.folder / "report.html"
+    part = path.with_suffix(".part")
+    part.write_text(document(f"{result['study']}: front", body), encoding="utf-8")
+    os.replace(part, path)
+    return path
+
+
+def _values(rows: Any, column: str, result: dict[str, Any], objective: str | None = None) -> np.ndarray:
+    factor = scale(result["objectives"][objective or column]["display_unit"])
+    return np.asarray(rows.column(column), float) / factor
+
+
+def _label(name: str, result: dict[str, Any]) -> str:
+    shown = unit(result["objectives"][name]["display_unit"])
+    better = "↓" if result["objectives"][name]["goal"] == "minimise" else "↑"
+    return f"{name} [{shown}] {better}" if shown else f"{name} {better}"
+
+
+def _frame(ax: Axes, axis: str, values: np.ndarray) -> None:
+    """A scale that the front fills; logarithmic where it spans more than a factor of three."""
+    low, high = float(values.min()), float(values.max())
+    if low > 0 and high > 3 * low:
+        pad = (high / low) ** 0.12
+        getattr(ax, f"set_{axis}scale")("log")
+        getattr(ax, f"set_{axis}lim")(low / pad, high * pad)
+        log_ticks(ax, axis)
+    else:
+        pad = 0.12 * (high - low) or 0.05 * abs(high) or 1.0
+        getattr(ax, f"set_{axis}lim")(low - pad, high + pad)
+

@@ -1,0 +1,217 @@
+"""The search for a whole front: hypervolume ascent that is led by a learned emulator of the scores.
+
+A first sample covers the box. Then, in rounds: an emulator is fitted to all that is known; a population climbs on it, along
+the slopes of its hypervolume; where it arrives is scored by the simulator. As soon as the emulator is good enough to tell
+where the front is, the simulator's gradients come in as well: one for each design, of the combination of objectives that its
+part of the hypervolume depends on. They teach the emulator, and where scores are exact they correct it to first order.
+
+A round is a pure function of the state, so that a run can be stopped and resumed.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from detopt.backend import jax, jnp
+from detopt.search.constraints import Inside
+from detopt.search.emulator import Anchors, Emulator, anchored, examples, fit, new_emulator, predicted, weighed
+from detopt.search.fronts import best_subset, directions, ranks
+from detopt.simulation.streams import stream
+
+__all__ = ["GRADIENT", "Archive", "FrontSearcher", "Plan", "State"]
+
+GRADIENT = 5  # evaluations that a value and one gradient count as
+FAR = 2.0  # beyond the reference, in units of the scale: all the same
+_LEAST = 16  # designs in a round
+_CLIMB = 60  # steps of a population on the emulator
+_LONGEST, _SHORTEST = 0.03, 5e-4  # of its steps, in the unit box
+_TRUST = 0.15  # how far around known designs an emulator is believed
+_SCATTER = 0.03  # by which starts of the climb are moved at random
+
+
+class Plan(NamedTuple):
+    """How the evaluations are spent."""
+
+    evaluations: int
+    first: int  # designs of the first sample
+    batch: int  # designs of a round without gradients
+    learned: int  # evaluations after which gradients come in
+    population: int  # designs of a round with gradients
+
+    @classmethod
+    def of(cls, evaluations: int, gradients: bool = True) -> "Plan":
+        """Shares that did well from 500 evaluations to 20 000."""
+        first, learned = max(evaluations // 16, _LEAST), evaluations // 6 if gradients else evaluations
+        return cls(evaluations, first, max(evaluations // 64, _LEAST), learned, max(evaluations // 90, _LEAST))
+
+
+class Archive(NamedTuple):
+    """All that was evaluated. Values are scaled, see `FrontSearcher`."""
+
+    u: Float[np.ndarray, "rows n"]
+    values: Float[np.ndarray, "rows m"]
+    at: Float[np.ndarray, "slopes n"]
+    along: Float[np.ndarray, "slopes m"]
+    slope: Float[np.ndarray, "slopes n"]
+
+
+class State(NamedTuple):
+    """Between two rounds."""
+
+    archive: Archive
+    emulator: Emulator | None
+    current: Archive  # the population of the last round, as the rows of an archive
+    rounds: int
+    spent: int  # evaluations
+
+
+Scores = Callable[[Float[np.ndarray, "p n"], jax.Array], Float[np.ndarray, "p m"]]
+Slopes = Callable[[Float[np.ndarray, "p n"], Float[np.ndarray, "p m"], jax.Array], Float[np.ndarray, "p n"]]
+
+
+class FrontSearcher:
+    """The search of one problem.
+
+    All values are to be small, and are scaled by whoever gives them: so that 0 is the worst of interest, the reference of
+    the hypervolume, and that they vary by about 1 over what is of interest. NaN is a design that could not be scored.
+    """
+
+    def __init__(
+        self,
+        scores: Scores,
+        slopes: Slopes | None,
+        inside: Inside | None,
+        start: Float[np.ndarray, "s n"],
+        plan: Plan,
+        seed: int,
+        noisy: bool = False,
+        shape: Callable[[Float[np.ndarray, "p n"]], Float[np.ndarray, "p n"]] = lambda u: u,
+    ) -> None:
+        """
+        Args:
+            scores: scaled values of many points of the unit box; the key draws events.
+            slopes: gradients of weighted sums of the same values, on the events of the same key.
+            inside: moves points inside the constraints; None where there are none.
+            start: points to begin with.
+            plan: how many evaluations, and for what.
+            seed: of all random choices.
+            noisy: whether values have errors.
+            shape: what random points are passed through, such as an order of layers.
+        """
+        self.scores, self.slopes, self.inside, self.start, self.shape = scores, slopes, inside, start, shape
+        self.plan, self.noisy = plan, noisy
+        self.seed, self.key = seed, jax.random.key(seed)
+
+    def init(self) -> State:
+        """The first sample: a Latin hypercube, and the points to begin with."""
+        rng, size = np.random.default_rng([self.seed, *b"first"]), self.start.shape[1]
+        number = self.plan.first
+        cells = np.stack([rng.permutation(number) for _ in range(size)], axis=1)
+        u = self._within(self.shape((cells + rng.uniform(size=cells.shape)) / number))
+        u[: len(self.start)] = self.start
+        values = self.scores(u, self._key("first"))
+        nothing = np.zeros((0, size)), np.zeros((0, values.shape[1])), np.zeros((0, size))
+        archive = Archive(u, values, *nothing)
+        return State(archive, None, Archive(u[:0], values[:0], *nothing), 0, number)
+
+    def done(self, state: State) -> bool:
+        """Whether the evaluations are spent."""
+        return state.spent > self.plan.evaluations - (1 if self.slopes is None else GRADIENT)
+
+    def step(self, state: State) -> State:
+        """One round."""
+        rng = np.random.default_rng([self.seed, state.rounds, *b"round"])
+        emulator = self.learn(state)
+        left = self.plan.evaluations - state.spent
+        steep = self.slopes is not None and state.spent >= self.plan.learned and left >= GRADIENT
+        number = min(self.plan.population, left // GRADIENT) if steep else min(self.plan.batch, left)
+        weights = None
+        if steep and not self.noisy and len(state.current.at):
+            current = state.current
+            u, said = self._climb(emulator, current.u, current)
+        else:
+            told = np.asarray(predicted(emulator, _small(state.archive.u)), float)
+            known = told if self.noisy else state.archive.values
+            u = state.archive.u[best_subset(known, number, np.zeros(known.shape[1]))]
+            u = self._within(np.clip(u + _SCATTER * rng.normal(size=u.shape), 0.0, 1.0))
+            u, said = self._climb(emulator, u, None)
+        u, said = u[:number], said[:number]
+        key = self._key(f"round {state.rounds}")
+        values = self.scores(u, key)
+        spent = state.spent + len(u) * (GRADIENT if steep else 1)
+        archive, current = state.archive, state.current
+        if steep:
+            assert self.slopes is not None
+            weights = directions(said if self.noisy else _finite(values), np.zeros(values.shape[1]))
+            slope = self.slopes(u, weights, key)
+            good = np.isfinite(slope).all(axis=1) & np.isfinite(values).all(axis=1)
+            current = Archive(u[good], values[good], u[good], weights[good], slope[good])
+            archive = archive._replace(
+                at=np.concatenate([archive.at, current.at]),
+                along=np.concatenate([archive.along, current.along]),
+                slope=np.concatenate([archive.slope, current.slope]),
+            )
+        archive = archive._replace(u=np.concatenate([archive.u, u]), values=np.concatenate([archive.values, values]))
+        return State(archive, emulator, current, state.rounds + 1, spent)
+
+    def told(self, state: State) -> Float[np.ndarray, "rows m"]:
+        """The values of all designs of the archive; where these have errors, as an emulator of all of them has it."""
+        if not self.noisy:
+            return state.archive.values
+        return np.asarray(predicted(self.learn(state), _small(state.archive.u)), float)
+
+    def learn(self, state: State) -> Emulator:
+        """The emulator of all that is known."""
+        archive, emulator, first = state.archive, state.emulator, state.emulator is None
+        values = _finite(archive.values)
+        if emulator is None:
+            emulator = new_emulator(values, archive.u.shape[1], self._key("weights"))
+        # What is close to the front counts most.
+        rank = ranks(values)
+        weight = 0.02 + 1 / (1 + (rank / max(float(np.median(rank)), 1.0)) ** 2)
+        rows = self.plan.evaluations + self.plan.first
+        known = examples(archive.u, values, weight / weight.mean(), archive.at, archive.along, archive.slope, rows)
+        for i in range(6 if first else 1):
+            key = self._key(f"fit {state.rounds} {i}")
+            emulator = fit(emulator, known, key, 3e-3 if first else 1.5e-3 if not len(archive.at) else 1e-3)
+        return emulator
+
+    def _climb(
+        self, emulator: Emulator, u: Float[np.ndarray, "p n"], known: Archive | None
+    ) -> tuple[Float[np.ndarray, "p n"], Float[np.ndarray, "p m"]]:
+        """Where a population gets to on the emulator, by Adam on the slopes of the hypervolume."""
+        here, size = _small(u), len(u)
+        low, high = np.maximum(u - _TRUST, 0.0), np.minimum(u + _TRUST, 1.0)
+        outputs = emulator.middle.shape[0]
+        anchors = Anchors(here, jnp.zeros((size, outputs), here.dtype), jnp.zeros((size, outputs, u.shape[1]), here.dtype))
+        if known is not None:
+            anchors = anchored(emulator, here, *map(_small, (known.values, known.along, known.slope)))
+        reference = np.zeros(outputs)
+        first, second, at = np.zeros_like(u), np.zeros_like(u), u
+        said = np.asarray(weighed(emulator, here, anchors.shift, anchors)[0], float)
+        for i in range(_CLIMB):
+            weights = directions(said, reference)
+            told, slope = weighed(emulator, _small(at), _small(weights), anchors)
+            said, slope = np.asarray(told, float), np.asarray(slope, float)
+            first, second = 0.8 * first + 0.2 * slope, 0.95 * second + 0.05 * slope**2
+            step = first / (1 - 0.8 ** (i + 1)) / np.sqrt(second / (1 - 0.95 ** (i + 1)) + 1e-10)
+            length = _LONGEST * (_SHORTEST / _LONGEST) ** (i / _CLIMB)
+            at = self._within(np.clip(at - length * step, low, high))
+        return at, np.asarray(weighed(emulator, _small(at), _small(weights), anchors)[0], float)
+
+    def _within(self, u: Float[np.ndarray, "p n"]) -> Float[np.ndarray, "p n"]:
+        return u if self.inside is None else np.array(self.inside(jnp.asarray(u)))
+
+    def _key(self, name: str) -> jax.Array:
+        return stream(self.key, name)
+
+
+def _finite(values: Float[np.ndarray, "p m"]) -> Float[np.ndarray, "p m"]:
+    """What could not be scored is far from the front."""
+    return np.minimum(np.nan_to_num(values, nan=FAR, posinf=FAR, neginf=FAR), FAR)
+
+
+def _small(array: np.ndarray) -> jax.Array:
+    return jnp.asarray(array, jnp.float32)

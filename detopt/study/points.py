@@ -1,0 +1,41 @@
+"""Single points of a front: `RUN:INDEX` names one."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from detopt.runs import Run, RunError
+from detopt.study.studies import Study, load_study
+from detopt.study.write import detector_with, inline_detector
+
+__all__ = ["at_point", "point_yaml"]
+
+
+def read_point(point: str) -> tuple[Run, dict[str, float]]:
+    """The run and all columns of a point's row. Raises RunError."""
+    folder, _, index = point.rpartition(":")
+    if not folder or not index.isdigit():
+        raise RunError(f"{point} is no point of a front: expected RUN:INDEX, as in runs/tracker/2026-01-31T12-00-00:17")
+    run = Run(folder)
+    front = run.front()
+    if int(index) >= front.num_rows:
+        raise RunError(f"{folder} has points 0 to {front.num_rows - 1}, got {index}")
+    return run, {name: front.column(name)[int(index)].as_py() for name in front.column_names}
+
+
+def at_point(study: Study, point: str) -> Study:
+    """The study with its free numbers at a point's. Raises RunError where the point does not have them."""
+    _, row = read_point(point)
+    missing = [v.name for v in study.space.variables if v.name not in row]
+    if missing:
+        raise RunError(f"{point} has no {', '.join(missing)}: it is of another study")
+    moved = tuple(replace(v, init=row[v.name]) for v in study.space.variables)
+    return replace(study, space=replace(study.space, variables=moved))
+
+
+def point_yaml(point: str, folder: Path) -> str:
+    """The detector of a point as YAML, for a file in this folder."""
+    run, row = read_point(point)
+    study = load_study(run.folder / "study.yaml")
+    values = {v.name: row[v.name] for v in study.space.variables}
+    header = (f"Point {point} of the front of {study.name}.",)
+    return detector_with(inline_detector(run.text("study.yaml")), study.space, values, header, folder)

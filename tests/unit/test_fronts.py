@@ -1,0 +1,95 @@
+"""Dominance, hypervolume and its slopes, belief in a front, stationarity: against exact results."""
+
+import numpy as np
+import pytest
+
+from detopt.search.belief import on_the_front, with_interval
+from detopt.search.fronts import best_subset, directions, facets, hypervolume, nondominated
+from detopt.search.stationarity import residuals
+
+
+def test_hypervolume_of_boxes():
+    points = np.array([[-1.0, -2.0], [-2.0, -1.0], [1.0, -5.0], [-0.5, -0.5]])
+    assert hypervolume(points, np.zeros(2)) == pytest.approx(3.0)
+    assert nondominated(points).tolist() == [True, True, True, False]
+    assert hypervolume(np.full((1, 2), np.nan), np.zeros(2)) == 0.0
+
+
+@pytest.mark.parametrize("objectives", [2, 3, 4])
+def test_facets_are_slopes_of_the_hypervolume(objectives):
+    rng, reference, h = np.random.default_rng(objectives), np.zeros(objectives), 1e-7
+    points = -rng.uniform(0.1, 1.0, size=(12, objectives))
+    found = facets(points, reference)
+    for i in range(len(points)):
+        for k in range(objectives):
+            up, down = points.copy(), points.copy()
+            up[i, k], down[i, k] = points[i, k] + h, points[i, k] - h
+            slope = (hypervolume(down, reference) - hypervolume(up, reference)) / (2 * h)
+            if nondominated(points)[i]:
+                assert found[i, k] == pytest.approx(slope, abs=1e-6)
+
+
+def test_directions_of_dominated_and_outer_points():
+    points = np.array([[-1.0, -1.0], [-0.5, -0.5], [0.5, -3.0]])
+    weights = directions(points, np.zeros(2))
+    np.testing.assert_allclose(np.linalg.norm(weights, axis=1), 1.0)
+    assert (weights[:2] > 0).all()  # a dominated point climbs as well
+    assert weights[2].tolist() == [1.0, 0.0]  # back inside first
+
+
+def test_best_subset_keeps_the_hypervolume():
+    angle = np.linspace(0.02, np.pi / 2 - 0.02, 200)
+    points = -np.stack([np.cos(angle), np.sin(angle)], 1)
+    behind = 0.5 * points
+    chosen = best_subset(np.concatenate([behind, points]), 20, np.zeros(2))
+    assert len(set(chosen.tolist())) == 20
+    assert (chosen >= 200).all()
+    # 20 steps below a quarter of a circle leave out about pi / (4 * 20) of it.
+    assert hypervolume(points[chosen - 200], np.zeros(2)) > np.pi / 4 * 0.93
+
+
+def test_probability_of_being_on_the_front():
+    values = np.array([[0.0, 0.0], [0.1, 0.1]])
+    assert on_the_front(values, np.zeros((2, 2)), 0).tolist() == [1.0, 0.0]
+    errors = np.full((2, 2), 0.1)
+    # The second is beaten when the first is smaller in both: two differences of 0.1 +- 0.1 sqrt(2).
+    beaten = 0.76025**2
+    assert on_the_front(values, errors, 0)[1] == pytest.approx(1 - beaten, abs=0.06)
+    assert on_the_front(values, errors, 0)[0] > 0.9
+
+
+def test_interval_covers_the_truth_and_luck_is_taken_out():
+    """Many close points with errors: a naive hypervolume is far too large."""
+    rng, reference = np.random.default_rng(1), np.zeros(2)
+    angle = rng.uniform(0.05, np.pi / 2 - 0.05, size=60)
+    truth = -np.stack([np.cos(angle), np.sin(angle)], 1)
+    errors = np.full_like(truth, 0.03)
+    exact, covered, naive = hypervolume(truth, reference), 0, []
+    for seed in range(40):
+        seen = truth + errors * rng.normal(size=truth.shape)
+        found = with_interval(seen, errors, reference, seed)
+        covered += found.low <= exact <= found.high
+        naive.append(hypervolume(seen, reference))
+    assert min(naive) > exact  # luck
+    assert covered >= 30
+
+
+def test_stationarity():
+    # On the segment between two minima every point is stationary; beside it none is.
+    minima = np.array([[0.2, 0.5], [0.8, 0.5]])
+    u = np.array([[0.5, 0.5], [0.3, 0.5], [0.5, 0.6]])
+    gradients = 2 * (u[:, None] - minima[None])
+    found = residuals(gradients, u)
+    np.testing.assert_allclose(found[:2], 0, atol=1e-4)
+    assert found[2] == pytest.approx(0.1 / np.hypot(0.3, 0.1), abs=1e-4)
+
+
+def test_stationarity_at_a_bound_and_a_constraint():
+    gradients = np.array([[[1.0, 0.0], [1.0, 0.2]]])
+    inside, at_bound = np.array([[0.5, 0.5]]), np.array([[0.0, 0.5]])
+    assert residuals(gradients, inside)[0] > 0.9
+    assert residuals(gradients, at_bound)[0] < 1e-4
+    # The constraint u0 >= 0.5, as 0.5 - u0 <= 0, holds the same back; one that is not active does not.
+    limits = np.array([[[-3.0, 0.0]]])
+    assert residuals(gradients, inside, limits, np.array([[True]]))[0] < 1e-4
+    assert residuals(gradients, inside, limits, np.array([[False]]))[0] > 0.9
