@@ -10,9 +10,9 @@ import typer
 
 from detopt import __version__
 from detopt.cli.elements import element_rows
+from detopt.cli.fronts import pareto, point
 from detopt.cli.gradients import gradients
 from detopt.cli.image import image
-from detopt.cli.fronts import pareto, point
 from detopt.cli.materials import materials
 from detopt.cli.options import (
     FigureOption,

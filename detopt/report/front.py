@@ -127,8 +127,8 @@ def write_front_report(run: Any) -> Path:
         f"Hypervolume {volume}, in logarithms, up to the worst values of interest: {worst}.",
         "Scores are exact." if exact else "Every point was scored again on events that the search has not seen; errors are "
         "one standard deviation, and the hypervolume is without what luck adds to it.",
-        f"Stationarity: the shortest convex combination of the gradients, in units of their mean length; 0 where no small "
-        f"step improves all objectives. Median {result['kkt_median']:.2g}.",
+        "Stationarity: the shortest convex combination of the gradients, in units of their mean length; 0 where no small "
+        f"step improves all objectives. Median {result['kkt_median']:.2g}{'' if exact else ', by the slopes of the emulator'}.",
     ]  # fmt: skip
     if result.get("failed"):
         notes.append(f"{count(result['failed'], 'design')} could not be scored or missed a constraint.")
@@ -185,4 +185,3 @@ def _frame(ax: Axes, axis: str, values: np.ndarray) -> None:
     else:
         pad = 0.12 * (high - low) or 0.05 * abs(high) or 1.0
         getattr(ax, f"set_{axis}lim")(low - pad, high + pad)
-

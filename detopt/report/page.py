@@ -70,7 +70,14 @@ def write_report(run: Any) -> Path:
             parts.append(tag("details", tag("summary", "Beside the optimum without the head's loss"), beside))
         if any(part is not None for part in parts):
             sections.append(tag("section", tag("h2", heading), *parts))
-    body = tag("main", _asked(run.result), _answer(run.result), *sections, provenance(run, run.result, count(run.result['steps'], 'step'), "optimise"), _files(run))
+    body = tag(
+        "main",
+        _asked(run.result),
+        _answer(run.result),
+        *sections,
+        provenance(run, run.result, count(run.result["steps"], "step"), "optimise"),
+        _files(run),
+    )
     path = run.folder / "report.html"
     part = path.with_suffix(".part")
     part.write_text(document(run.result["study"], body), encoding="utf-8")

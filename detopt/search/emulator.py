@@ -15,7 +15,18 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from detopt.backend import jax, jnp
 
-__all__ = ["Anchors", "Emulator", "Examples", "anchored", "examples", "fit", "new_emulator", "predicted", "weighed"]
+__all__ = [
+    "Anchors",
+    "Emulator",
+    "Examples",
+    "anchored",
+    "examples",
+    "fit",
+    "new_emulator",
+    "predicted",
+    "slopes_of",
+    "weighed",
+]
 
 MEMBERS, WIDTH, DEPTH = 3, 128, 3
 STEPS = 600  # of Adam in one fit
@@ -44,16 +55,16 @@ class Emulator(eqx.Module):
 
 
 class Examples(NamedTuple):
-    """What is known, in arrays of fixed length so that nothing is compiled twice; the first `count` rows are in use."""
+    """What is known, in arrays of fixed length so that nothing is compiled twice; the first `used` rows count."""
 
     u: Float[Array, "rows n"]
     values: Float[Array, "rows m"]
     weight: Float[Array, " rows"]
-    count: Array
+    used: Array  # rows
     at: Float[Array, "rows n"]
     along: Float[Array, "rows m"]  # of which combination of the values the slope is
     slope: Float[Array, "rows n"]
-    slopes: Array  # as `count`, of the last three
+    used_slopes: Array  # rows of the last three
 
 
 class Anchors(NamedTuple):
@@ -79,7 +90,13 @@ def new_emulator(values: Float[np.ndarray, "rows m"], variables: int, key: PRNGK
 
 
 def examples(
-    u: np.ndarray, values: np.ndarray, weight: np.ndarray, at: np.ndarray, along: np.ndarray, slope: np.ndarray, rows: int
+    u: np.ndarray,
+    values: np.ndarray,
+    weight: np.ndarray,
+    at: np.ndarray,
+    along: np.ndarray,
+    slope: np.ndarray,
+    rows: int,
 ) -> Examples:
     """Arrays of so many rows."""
 
@@ -89,8 +106,10 @@ def examples(
         return jnp.asarray(full)
 
     slope = np.clip(slope, -_STEEPEST, _STEEPEST)
-    count, slopes = (jnp.asarray(len(x), jnp.int32) for x in (u, at))
-    return Examples(*map(padded, (u, values, weight)), count, *map(padded, (at, along, slope)), slopes)
+    used, used_slopes = (jnp.asarray(len(x), jnp.int32) for x in (u, at))
+    return Examples(
+        padded(u), padded(values), padded(weight), used, padded(at), padded(along), padded(slope), used_slopes
+    )
 
 
 @eqx.filter_jit
@@ -101,11 +120,11 @@ def _fitted(emulator: Emulator, known: Examples, key: PRNGKeyArray, rates: Array
     def loss(trained: Any, key: PRNGKeyArray) -> Array:
         model = eqx.combine(trained, fixed)
         first, second = jax.random.split(key)
-        rows = jax.random.randint(first, (BATCH,), 0, known.count)
+        rows = jax.random.randint(first, (BATCH,), 0, known.used)
         wrong = jax.vmap(model.each)(known.u[rows]) - known.values[rows][:, None]
         total = jnp.mean(known.weight[rows][:, None, None] * wrong**2)
         if sobolev:
-            rows = jax.random.randint(second, (SLOPE_BATCH,), 0, known.slopes)
+            rows = jax.random.randint(second, (SLOPE_BATCH,), 0, known.used_slopes)
 
             def slopes(u: Array, along: Array) -> Array:
                 return jax.jacrev(lambda u: model.each(u) @ along)(u)
@@ -128,13 +147,19 @@ def _fitted(emulator: Emulator, known: Examples, key: PRNGKeyArray, rates: Array
 def fit(emulator: Emulator, known: Examples, key: PRNGKeyArray, rate: float) -> Emulator:
     """Train on, with a rate that falls to a hundredth of a percent."""
     rates = jnp.asarray(np.geomspace(rate, 1e-4, STEPS), jnp.float32)
-    return _fitted(emulator, known, key, rates, bool(known.slopes > 0))
+    return _fitted(emulator, known, key, rates, bool(known.used_slopes > 0))
 
 
 @eqx.filter_jit
 def predicted(emulator: Emulator, u: Float[Array, "p n"]) -> Float[Array, "p m"]:
     """Its answers at many points."""
     return jax.vmap(emulator)(u)
+
+
+@eqx.filter_jit
+def slopes_of(emulator: Emulator, u: Float[Array, "p n"]) -> Float[Array, "p m n"]:
+    """The slopes of its answers."""
+    return jax.vmap(jax.jacrev(emulator))(u)
 
 
 @eqx.filter_jit

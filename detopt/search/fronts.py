@@ -14,7 +14,7 @@ __all__ = ["best_subset", "directions", "facets", "hypervolume", "inside", "nond
 
 def inside(points: Float[np.ndarray, "n m"], reference: Float[np.ndarray, " m"]) -> Bool[np.ndarray, " n"]:
     """Which points are better than the reference in every coordinate; one that is NaN is not."""
-    return (points < reference).all(axis=1)
+    return np.all(points < reference, axis=1)
 
 
 def hypervolume(points: Float[np.ndarray, "n m"], reference: Float[np.ndarray, " m"]) -> float:

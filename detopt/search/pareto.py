@@ -4,6 +4,7 @@ A first sample covers the box. Then, in rounds: an emulator is fitted to all tha
 the slopes of its hypervolume; where it arrives is scored by the simulator. As soon as the emulator is good enough to tell
 where the front is, the simulator's gradients come in as well: one for each design, of the combination of objectives that its
 part of the hypervolume depends on. They teach the emulator, and where scores are exact they correct it to first order.
+Where scores have errors, the emulator takes these out, and designs are chosen by what it says.
 
 A round is a pure function of the state, so that a run can be stopped and resumed.
 """
@@ -16,7 +17,17 @@ from jaxtyping import Float
 
 from detopt.backend import jax, jnp
 from detopt.search.constraints import Inside
-from detopt.search.emulator import Anchors, Emulator, anchored, examples, fit, new_emulator, predicted, weighed
+from detopt.search.emulator import (
+    Anchors,
+    Emulator,
+    anchored,
+    examples,
+    fit,
+    new_emulator,
+    predicted,
+    slopes_of,
+    weighed,
+)
 from detopt.search.fronts import best_subset, directions, ranks
 from detopt.simulation.streams import stream
 
@@ -162,6 +173,10 @@ class FrontSearcher:
             return state.archive.values
         return np.asarray(predicted(self.learn(state), _small(state.archive.u)), float)
 
+    def gradients(self, state: State, u: Float[np.ndarray, "p n"]) -> Float[np.ndarray, "p m n"]:
+        """Slopes of the emulator's answers."""
+        return np.asarray(slopes_of(self.learn(state), _small(u)), float)
+
     def learn(self, state: State) -> Emulator:
         """The emulator of all that is known."""
         archive, emulator, first = state.archive, state.emulator, state.emulator is None
@@ -185,7 +200,9 @@ class FrontSearcher:
         here, size = _small(u), len(u)
         low, high = np.maximum(u - _TRUST, 0.0), np.minimum(u + _TRUST, 1.0)
         outputs = emulator.middle.shape[0]
-        anchors = Anchors(here, jnp.zeros((size, outputs), here.dtype), jnp.zeros((size, outputs, u.shape[1]), here.dtype))
+        anchors = Anchors(
+            here, jnp.zeros((size, outputs), here.dtype), jnp.zeros((size, outputs, u.shape[1]), here.dtype)
+        )
         if known is not None:
             anchors = anchored(emulator, here, *map(_small, (known.values, known.along, known.slope)))
         reference = np.zeros(outputs)
@@ -193,8 +210,7 @@ class FrontSearcher:
         said = np.asarray(weighed(emulator, here, anchors.shift, anchors)[0], float)
         for i in range(_CLIMB):
             weights = directions(said, reference)
-            told, slope = weighed(emulator, _small(at), _small(weights), anchors)
-            said, slope = np.asarray(told, float), np.asarray(slope, float)
+            said, slope = (np.asarray(x, float) for x in weighed(emulator, _small(at), _small(weights), anchors))
             first, second = 0.8 * first + 0.2 * slope, 0.95 * second + 0.05 * slope**2
             step = first / (1 - 0.8 ** (i + 1)) / np.sqrt(second / (1 - 0.95 ** (i + 1)) + 1e-10)
             length = _LONGEST * (_SHORTEST / _LONGEST) ** (i / _CLIMB)

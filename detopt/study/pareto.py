@@ -73,15 +73,17 @@ def pareto_study(
     scale = simulator.scale()
     run = new_run(study.name, {**manifest(study, command), "kind": "front"}, out)
     write_inputs(run, study)
-    plan = Plan.of(study.front.evaluations)
+    sampled = study.mode == "sampled"
+    # A noisy gradient costs as much as five noisy values, and tells the emulator hardly more.
+    plan = Plan.of(study.front.evaluations, gradients=not sampled)
     searcher = FrontSearcher(
         lambda u, key: simulator.scaled(u, key, scale),
-        lambda u, weights, key: simulator.slopes(u, weights, key, scale),
+        None if sampled else lambda u, weights, key: simulator.slopes(u, weights, key, scale),
         simulator.inside,
         np.array([study.space.init]),
         plan,
         study.seed,
-        noisy=study.mode == "sampled",
+        noisy=sampled,
         shape=_ordered(radius_groups(study.space)),
     )
     history = _History(study, run, scale, progress, plan.evaluations)
@@ -108,7 +110,9 @@ def _check(study: Study) -> None:
         return BadInput([Fault(str(study.path), *place, section, message)])
 
     if not study.space.variables:
-        raise refuse("variables", "nothing is free: give bounds to some numbers, as in L0.radius: {bounds: [20 mm, 40 mm]}")
+        raise refuse(
+            "variables", "nothing is free: give bounds to some numbers, as in L0.radius: {bounds: [20 mm, 40 mm]}"
+        )
     if len(study.objectives) < 2:
         message = f"a front needs two objectives or more, got {len(study.objectives)}: `detopt optimise` is for one"
         raise refuse("objectives", message)
@@ -174,7 +178,7 @@ class _Simulator:
 
     def meets(self, u: Float[np.ndarray, "p n"]) -> np.ndarray:
         """Which designs meet the constraints."""
-        return (_batches(self.excess, u) <= FEASIBLE).all(axis=1)
+        return np.all(_batches(self.excess, u) <= FEASIBLE, axis=1)
 
     def scaled(self, u: Float[np.ndarray, "p n"], key: jax.Array, scale: _Scale) -> Float[np.ndarray, "p m"]:
         """As a search wants them."""
@@ -213,9 +217,15 @@ class _Simulator:
             if not (met <= FEASIBLE).all(axis=1).any():
                 score = jax.eval_shape(lambda u: self.evaluate(self.space.place(u), None, self.key), jnp.asarray(u[0]))
                 rows = [score.constraint_names[j] for j in np.flatnonzero((met > FEASIBLE).all(axis=0))]
-                which = f"{', '.join(dict.fromkeys(rows))} cannot be met" if rows else "the constraints cannot hold together"
+                which = (
+                    f"{', '.join(dict.fromkeys(rows))} cannot be met"
+                    if rows
+                    else "the constraints cannot hold together"
+                )
                 raise Infeasible(f"{which} by any of {PILOT} designs over the bounds: loosen it, or widen the bounds")
-            message = "no objective of the initial design or of random ones is a positive number; do enough layers measure?"
+            message = (
+                "no objective of the initial design or of random ones is a positive number; do enough layers measure?"
+            )
             raise BadInput([Fault(str(study.path), *study.document.position(("objectives",)), "objectives", message)])
         start = np.where(np.isfinite(found[0]), found[0], np.nanmedian(found, axis=0))
         worst = np.array(
@@ -306,7 +316,11 @@ def _publish(
     order = np.argsort(values[:, 0], kind="stable")
     u, values, errors, chance = u[order], values[order], errors[order], chance[order]
     volume = with_interval(values, errors, reference, study.seed)
-    slopes = simulator.gradients(u, stream(simulator.key, "stationarity"), scale)
+    slopes = (
+        searcher.gradients(state, u)
+        if sampled
+        else simulator.gradients(u, stream(simulator.key, "stationarity"), scale)
+    )
     kkt = residuals(slopes, u, *simulator.limits(u))
     physical = np.exp(values * scale.width * scale.signs + np.log(scale.worst))
     columns: dict[str, Any] = {}
@@ -373,4 +387,3 @@ def _audited(
     errors = np.array([np.asarray(s.errors) for s in found])
     good = np.where(values > 0, values, np.nan)
     return np.asarray(scale(good, np.log)), scale.errors(good, errors)
-

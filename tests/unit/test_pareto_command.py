@@ -127,7 +127,9 @@ def test_no_design_is_good_enough(folder, study_text):
 
 
 def test_what_does_not_conflict_is_one_point(folder, study_text, cli):
-    text = with_two(study_text).replace("  cost: {type: cost}\n", "  again: {type: resolution, of: d0, momentum: 1 GeV}\n")
+    text = with_two(study_text).replace(
+        "  cost: {type: cost}\n", "  again: {type: resolution, of: d0, momentum: 1 GeV}\n"
+    )
     (folder / "study.yaml").write_text(text)
     answer = cli("pareto", str(folder / "study.yaml"), "-q", "--evaluations", "200", "--out", str(folder / "run"))
     assert answer.code == 0
@@ -137,7 +139,7 @@ def test_what_does_not_conflict_is_one_point(folder, study_text, cli):
 def test_with_errors(tmp_path):
     """A sampled front: points are scored again, have errors, and may or may not be on the front."""
     text = (detopt.load("spectrometer_tradeoff").path).read_text()
-    text = text.replace("evaluations: 2000, points: 60, events: 8192", "evaluations: 200, points: 8, events: 2048")
+    text = text.replace("evaluations: 800, points: 50, events: 8192", "evaluations: 200, points: 8, events: 2048")
     (tmp_path / "study.yaml").write_text(text.replace("audit: {events: 100000}", "audit: {events: 8192}"))
     run = detopt.load(tmp_path / "study.yaml").pareto(seed=1, out=tmp_path / "run")
     rows, result = run.front(), run.front_result
