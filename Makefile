@@ -11,7 +11,7 @@ WORKERS ?= auto
 PEER := .venv-peer
 PEER_STAMP := $(PEER)/.installed
 
-.PHONY: help demo test test-slow test-geant4 bench bench-tomography lint format dev clean check-python
+.PHONY: help demo test test-slow test-geant4 bench bench-tomography bench-pareto lint format dev clean check-python
 
 help:           ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -34,6 +34,9 @@ bench: $(STAMP)  ## measure what the README says about speed
 
 bench-tomography: $(STAMP) $(PEER_STAMP)  ## muon tomography against TomOpt, on one core (minutes)
 	$(TEST_ENV) PYTHONPATH=. $(BIN)/python tests/benchmarks/tomography.py $(PEER)/bin/python --scaling
+
+bench-pareto: $(STAMP)  ## the front of a tracker, against NSGA-II and NSGA-III (half an hour)
+	$(TEST_ENV) PYTHONPATH=. $(BIN)/python tests/benchmarks/fronts.py
 
 dev: $(STAMP)   ## add the developers' tools and the git hook
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"

@@ -122,13 +122,14 @@ def write_front_report(run: Any) -> Path:
     volume = f"{found['value']:.4g}" + ("" if exact else f" (95 % interval {found['low']:.4g} to {found['high']:.4g})")
     worst = ", ".join(f"{n} {quantity(o['worst'], o['display_unit'])}" for n, o in result["objectives"].items())
     head, rows = front_rows(run)
+    by = "" if exact else ", by the slopes of the emulator"
     notes = [
         f"{count(result['points'], 'point')} of {result['evaluations']} evaluations (a score with its gradient is five).",
         f"Hypervolume {volume}, in logarithms, up to the worst values of interest: {worst}.",
         "Scores are exact." if exact else "Every point was scored again on events that the search has not seen; errors are "
         "one standard deviation, and the hypervolume is without what luck adds to it.",
         "Stationarity: the shortest convex combination of the gradients, in units of their mean length; 0 where no small "
-        f"step improves all objectives. Median {result['kkt_median']:.2g}{'' if exact else ', by the slopes of the emulator'}.",
+        f"step improves all objectives. Median {result['kkt_median']:.2g}{by}.",
     ]  # fmt: skip
     if result.get("failed"):
         notes.append(f"{count(result['failed'], 'design')} could not be scored or missed a constraint.")
