@@ -55,7 +55,8 @@ class Plan(NamedTuple):
     def of(cls, evaluations: int, gradients: bool = True) -> "Plan":
         """Shares that did well from 500 evaluations to 20 000."""
         first, learned = max(evaluations // 16, _LEAST), evaluations // 6 if gradients else evaluations
-        return cls(evaluations, first, max(evaluations // 64, _LEAST), learned, max(evaluations // 90, _LEAST))
+        batch = max(evaluations // (64 if gradients else 32), _LEAST)
+        return cls(evaluations, first, batch, learned, max(evaluations // 90, _LEAST))
 
 
 class Archive(NamedTuple):

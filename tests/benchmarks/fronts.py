@@ -1,4 +1,4 @@
-"""`make bench-pareto`: the front of a barrel tracker with 18 variables and 4 objectives, against pymoo's NSGA-II and NSGA-III.
+"""`make bench-pareto`: the front of a tracker with 18 variables and 4 objectives, against pymoo's NSGA-II and NSGA-III.
 
 The tracker is the one that tests/systems/test_tracker_front.py writes down in NumPy and scores with detopt; here it is in
 JAX. A value counts as one evaluation, a value with one gradient as five. The hypervolume is a share of that of the best
