@@ -29,10 +29,13 @@ def _draws(
 def on_the_front(
     values: Float[np.ndarray, "p m"], errors: Float[np.ndarray, "p m"], seed: int
 ) -> Float[np.ndarray, " p"]:
-    """The probability that no other point beats a point, with independent normal errors."""
+    """The probability that no other point beats a point, with independent normal errors; 0 for one that has no score."""
     if not errors.any():
         return nondominated(values).astype(float)
-    return np.mean([nondominated(draw) for draw in _draws(values, errors, seed)], axis=0)
+    scored = np.isfinite(values).all(axis=1)
+    chance = np.zeros(len(values))
+    chance[scored] = np.mean([nondominated(draw) for draw in _draws(values[scored], errors[scored], seed)], axis=0)
+    return chance
 
 
 def with_interval(

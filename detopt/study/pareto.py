@@ -34,6 +34,7 @@ BATCH = 32  # designs that are scored in one call
 PILOT = 64  # random designs that tell how much the objectives vary
 LEAST_SCALE = 0.05  # of a logarithm
 ACTIVE = 1e-4  # a constraint that is met by less holds a design back
+HARDLY = 0.05  # probability of being on the front below which a point is not published
 CANDIDATES = 2  # times the published points are scored again where scores have errors
 
 
@@ -303,16 +304,17 @@ def _publish(
     number = study.front.points * (CANDIDATES if sampled else 1)
     chosen = good[best_subset(told[good], number, reference)]
     u, values = archive.u[chosen], archive.values[chosen]
-    errors = np.zeros_like(values)
     if sampled:
-        values, errors = _audited(study, u, scale)
-    keep = nondominated(values) & (values < reference).all(axis=1) if not sampled else np.isfinite(values).all(axis=1)
-    u, values, errors = u[keep], values[keep], errors[keep]
-    chance = on_the_front(values, errors, study.seed)
-    if sampled:  # what is hardly on the front is not published
+        audit = _Audit(study, scale)
+        chance = on_the_front(*audit(u, "choose"), study.seed)
         best = np.argsort(-chance, kind="stable")[: study.front.points]
-        best = best[chance[best] > 0.05]
-        u, values, errors, chance = u[best], values[best], errors[best], chance[best]
+        u = u[best[chance[best] > HARDLY]]
+        values, errors = audit(u, "publish")  # what was chosen for its luck is scored once more
+    else:
+        best = nondominated(values)
+        u, values = u[best], values[best]
+        errors = np.zeros_like(values)
+    chance = on_the_front(values, errors, study.seed)
     order = np.argsort(values[:, 0], kind="stable")
     u, values, errors, chance = u[order], values[order], errors[order], chance[order]
     volume = with_interval(values, errors, reference, study.seed)
@@ -375,15 +377,22 @@ def _publish(
     )
 
 
-def _audited(
-    study: Study, u: Float[np.ndarray, "p n"], scale: _Scale
-) -> tuple[Float[np.ndarray, "p m"], Float[np.ndarray, "p m"]]:
-    """Scores of designs on the events of the audit, which no search has seen, and their errors."""
-    space, evaluate = array_space(study), make_sampler(study, study.audit.events)
-    score = jax.jit(lambda u, key: evaluate(space.place(u), None, key))
-    keys = jax.random.split(stream(stream(jax.random.key(study.seed), "audit"), "front"), len(u))
-    found = [score(jnp.asarray(point), key) for point, key in zip(u, keys, strict=True)]
-    values = np.array([np.asarray(s.values) for s in found])
-    errors = np.array([np.asarray(s.errors) for s in found])
-    good = np.where(values > 0, values, np.nan)
-    return np.asarray(scale(good, np.log)), scale.errors(good, errors)
+class _Audit:
+    """Scores designs on events that no search has seen."""
+
+    def __init__(self, study: Study, scale: _Scale) -> None:
+        space, evaluate = array_space(study), make_sampler(study, study.audit.events)
+        self.scale = scale
+        self.key = stream(jax.random.key(study.seed), "audit")
+        self._score = jax.jit(lambda u, key: evaluate(space.place(u), None, key))
+
+    def __call__(
+        self, u: Float[np.ndarray, "p n"], purpose: str
+    ) -> tuple[Float[np.ndarray, "p m"], Float[np.ndarray, "p m"]]:
+        """Scaled values and their errors; each purpose has events of its own."""
+        keys = jax.random.split(stream(self.key, purpose), len(u))
+        found = [self._score(jnp.asarray(point), key) for point, key in zip(u, keys, strict=True)]
+        values = np.array([np.asarray(s.values) for s in found])
+        errors = np.array([np.asarray(s.errors) for s in found])
+        values = np.where(values > 0, values, np.nan)
+        return np.asarray(self.scale(values, np.log)), self.scale.errors(values, errors)
