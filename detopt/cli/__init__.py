@@ -355,7 +355,7 @@ def runs(
                 "finished": run.finished,
                 "seconds": manifest.get("seconds"),
                 "objectives": changes,
-                "points": None if front is None else front["points"],
+                **({} if front is None else {"points": front["points"]}),
             }
         )
     if as_json:
@@ -371,7 +371,7 @@ def runs(
             for n, c in e["objectives"].items()
             if c["initial"] and c["final"]
         )
-        gains = gains or ("unfinished" if e["points"] is None else f"a front of {e['points']} points")
+        gains = gains or (f"a front of {e['points']} points" if "points" in e else "unfinished")
         rows.append([e["run"], str(e["seed"]), gains])
     table("", ["run", "seed", "change"], rows)
 
