@@ -255,8 +255,10 @@ def _field_faults(cls: type) -> Iterator[str]:
             yield f"{field.name} is made after the others (init=False): make it a property"
     declared = quantities(cls)
     for name, quantity in declared.items():
+        # "of": the unit of what the field `of` names, see `detopt.study.schema`.
+        follows = quantity.unit == "of" and any(field.name == "of" for field in dataclasses.fields(cls))
         try:
-            parse_unit(quantity.unit or "1")
+            parse_unit("1" if follows else quantity.unit or "1")
         except UnitError as error:
             yield f"{name}: {error}"
         if wrong := _range_fault(quantity):
