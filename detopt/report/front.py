@@ -27,10 +27,11 @@ def front_figure(run: Any) -> Figure:
     pairs = list(itertools.combinations(names, 2))
     rows = -(-len(pairs) // _ACROSS)
     with styled():
-        figure = Drawing(0.3 + 4.3 * min(len(pairs), _ACROSS), 0.6 + 3.9 * rows)
+        wide = 3.0 if len(pairs) == 1 else 0.0  # one panel has room for the legend above it
+        figure = Drawing(0.3 + wide + 4.3 * min(len(pairs), _ACROSS), 0.6 + 3.9 * rows)
         for i, (first, second) in enumerate(pairs):
             left, bottom = 1.0 + 4.3 * (i % _ACROSS), 0.75 + 3.9 * (rows - 1 - i // _ACROSS)
-            ax = figure.panel(left, bottom, 3.3, 2.9)
+            ax = figure.panel(left, bottom, 3.3 + wide, 2.9)
             x, y = (_values(seen, n, result) for n in (first, second))
             ax.plot(x, y, ".", color=FAINT, markersize=2, alpha=0.35, rasterized=True)
             x, y = (_values(front, n, result) for n in (first, second))
