@@ -35,8 +35,8 @@ bench: $(STAMP)  ## measure what the README says about speed
 bench-tomography: $(STAMP) $(PEER_STAMP)  ## muon tomography against TomOpt, on one core (minutes)
 	$(TEST_ENV) PYTHONPATH=. $(BIN)/python tests/benchmarks/tomography.py $(PEER)/bin/python --scaling
 
-bench-pareto: $(STAMP)  ## the front of a tracker, against NSGA-II and NSGA-III (half an hour)
-	$(TEST_ENV) PYTHONPATH=. $(BIN)/python tests/benchmarks/fronts.py
+bench-pareto: $(STAMP)  ## the front of a tracker, against NSGA-II and NSGA-III (ten minutes; SEEDS=1: two)
+	$(TEST_ENV) PYTHONPATH=. $(BIN)/python tests/benchmarks/fronts.py $(SEEDS)
 
 dev: $(STAMP)   ## add the developers' tools and the git hook
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"

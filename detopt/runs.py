@@ -77,6 +77,8 @@ class Run:
     @property
     def result(self) -> dict[str, Any]:
         """The initial and the final score, the variables, the layouts and resolution curves of both."""
+        if self.is_front:
+            raise RunError(f"{self.folder} has a front instead of one result: see front() and front_result")
         return self._json("result.json", _RESULT)
 
     @property

@@ -1,10 +1,9 @@
 """The command line. Each command is a few lines around the Python interface; heavy imports wait until they are needed."""
 
-import json
 import sys
 import textwrap
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
@@ -18,10 +17,15 @@ from detopt.cli.options import (
     FigureOption,
     FileArgument,
     JsonOption,
+    OutOption,
     QuietOption,
+    SeedOption,
+    TimeLimitOption,
     checked_figure,
     draw_to,
+    fail,
     figure_name,
+    print_json,
 )
 from detopt.cli.progress import progress_bar
 from detopt.cli.simulate import simulate
@@ -38,12 +42,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-MOST_SEED = 2**63 - 1
-SeedOption = Annotated[
-    int | None,
-    typer.Option("--seed", help="Instead of the study's own seed.", min=0, max=MOST_SEED, show_default=False),
-]
 
 
 def main() -> None:
@@ -67,16 +65,7 @@ def main() -> None:
         raise SystemExit(130) from None
 
 
-# -- printing --------------------------------------------------------------------------------------------------------------
-
-
-def _print_json(data: Any) -> None:
-    print(json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False))
-
-
-def _fail(message: str, code: int = 1) -> NoReturn:
-    print(f"detopt: {message}", file=sys.stderr)
-    raise typer.Exit(code)
+# -- reading ---------------------------------------------------------------------------------------------------------------
 
 
 def _quantities(text: str, unit: str, option: str) -> list[float]:
@@ -86,9 +75,9 @@ def _quantities(text: str, unit: str, option: str) -> list[float]:
     try:
         values = [parse_quantity(part, unit) for part in text.split(",")]
     except UnitError as error:
-        _fail(f"{option}: {error}", 2)
+        fail(f"{option}: {error}", 2)
     if any(v <= 0 for v in values):
-        _fail(f"{option}: must be > 0, got {text}", 2)
+        fail(f"{option}: must be > 0, got {text}", 2)
     return values
 
 
@@ -126,10 +115,10 @@ def check(
     except BadInput as error:
         if not as_json:
             raise
-        _print_json({"ok": False, "errors": [f.as_dict() for f in error.faults]})
+        print_json({"ok": False, "errors": [f.as_dict() for f in error.faults]})
         raise typer.Exit(2) from None
     if as_json:
-        _print_json({"ok": True, "errors": [], **report})
+        print_json({"ok": True, "errors": [], **report})
         return
     print(f"{file}: ok")
     if hasattr(loaded, "space"):
@@ -196,13 +185,13 @@ def resolution(
     from detopt.study.files import load_kind
 
     if mode not in ("expected", "sampled"):
-        _fail(f"--mode: expected expected | sampled, got {mode!r}", 2)
+        fail(f"--mode: expected expected | sampled, got {mode!r}", 2)
     momenta, angles = _quantities(momentum, "GeV", "--momentum"), _quantities(theta, "rad", "--theta")
     if any(t >= 3.141592653589793 for t in angles):
-        _fail(f"--theta: must be below 180 deg, got {theta}", 2)
+        fail(f"--theta: must be below 180 deg, got {theta}", 2)
     loaded = load_kind(detector, "detector")
     if loaded.frame != "barrel":
-        _fail(f"{loaded.name} has frame: {loaded.frame}; resolutions need frame: barrel in this version", 2)
+        fail(f"{loaded.name} has frame: {loaded.frame}; resolutions need frame: barrel in this version", 2)
     if mode == "expected":
         rows = loaded.resolution(momenta, angles)
     else:
@@ -212,7 +201,7 @@ def resolution(
         physics = Physics(tails=tails)
         rows = sampled_resolution_table(loaded, momenta, angles, physics, events=events, seed=seed or 0)
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
 
     def text(value: float | None, factor: float = 1.0) -> str:
@@ -257,13 +246,13 @@ def evaluate(
 
     if point is not None:
         if detector is not None:
-            _fail("give --detector or --point, not both", 2)
+            fail("give --detector or --point, not both", 2)
         from detopt.study.points import at_point
 
         loaded = at_point(loaded, point)
     score = loaded.evaluate(seed=seed, detector=None if detector is None else str(locate(detector)), progress=tell)
     if as_json:
-        _print_json(score)
+        print_json(score)
     else:
         score_tables(score, None)
 
@@ -272,11 +261,8 @@ def evaluate(
 def optimise(
     study: FileArgument,
     seed: SeedOption = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/<study>/<time>")] = None,
-    time_limit: Annotated[
-        float | None,
-        typer.Option(help="Stop after the first round beyond so many seconds.", min=0, show_default=False),
-    ] = None,
+    out: OutOption = None,
+    time_limit: TimeLimitOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -294,11 +280,11 @@ def optimise(
         with progress_bar(quiet) as progress:
             run = optimise_study(loaded, seed=seed, out=out, progress=progress, time_limit=time_limit, command=command)
     except Infeasible as error:
-        _fail(str(error))
+        fail(str(error))
     result = run.result
     if as_json:
         keys = ("initial", "final", "rivals", "after_minus", "steps", "seconds", "stopped")
-        _print_json({"run": str(run.folder), **{k: result[k] for k in keys if k in result}})
+        print_json({"run": str(run.folder), **{k: result[k] for k in keys if k in result}})
         return
     result_tables(result)
     print(f"The search stopped after {result['steps']} steps and {result['seconds']:.0f} s: {result['stopped']}.")
@@ -359,7 +345,7 @@ def runs(
             }
         )
     if as_json:
-        _print_json(entries)
+        print_json(entries)
         return
     if not entries:
         print(f"no runs below {folder}")
@@ -391,7 +377,7 @@ def new(
     if list_all or template is None:
         entries = library()
         if as_json:
-            _print_json(entries)
+            print_json(entries)
             return
         for kind in ("studies", "detectors", "objectives"):
             print(kind)
@@ -408,7 +394,7 @@ def new(
         return
     written = copy_template(template, out)
     if as_json:
-        _print_json({"files": [str(f) for f in written]})
+        print_json({"files": [str(f) for f in written]})
         return
     for file in written:
         print(file)

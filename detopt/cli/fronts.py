@@ -1,13 +1,21 @@
 """`detopt pareto` and `detopt point`: search a front, and take a design from it."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from detopt.cli.options import FileArgument, JsonOption, QuietOption
+from detopt.cli.options import (
+    FileArgument,
+    JsonOption,
+    OutOption,
+    QuietOption,
+    SeedOption,
+    TimeLimitOption,
+    fail,
+    print_json,
+)
 from detopt.cli.progress import progress_bar
 from detopt.cli.tables import table
 
@@ -16,17 +24,12 @@ __all__ = ["pareto", "point"]
 
 def pareto(
     study: FileArgument,
-    seed: Annotated[
-        int | None, typer.Option(help="Instead of the study's own seed.", min=0, max=2**63 - 1, show_default=False)
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/<study>/<time>")] = None,
+    seed: SeedOption = None,
+    out: OutOption = None,
     evaluations: Annotated[
         int | None, typer.Option(help="Instead of the study's own.", min=200, show_default=False)
     ] = None,
-    time_limit: Annotated[
-        float | None,
-        typer.Option(help="Stop after the first round beyond so many seconds.", min=0, show_default=False),
-    ] = None,
+    time_limit: TimeLimitOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -47,12 +50,11 @@ def pareto(
         with progress_bar(quiet) as progress:
             run = pareto_study(loaded, seed=seed, out=out, progress=progress, time_limit=time_limit, command=command)
     except Infeasible as error:
-        print(f"detopt: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
+        fail(str(error))
     result = run.front_result
     if as_json:
         keys = ("points", "hypervolume", "evaluations", "events", "seconds")
-        print(json.dumps({"run": str(run.folder), **{k: result[k] for k in keys}}, indent=1))
+        print_json({"run": str(run.folder), **{k: result[k] for k in keys}})
         return
     table(f"{result['points']} designs that no other beats; some of them", *front_rows(run))
     if result["points"] == 1:
@@ -74,12 +76,10 @@ def point(
     from detopt.study.points import point_yaml
 
     if out.exists():
-        print(f"detopt: {out} exists: choose another file with --out", file=sys.stderr)
-        raise typer.Exit(2)
+        fail(f"{out} exists: choose another file with --out", 2)
     text = point_yaml(point, out.resolve().parent)
     try:
         out.write_text(text, encoding="utf-8")
     except OSError as error:
-        print(f"detopt: cannot write {out}: {error.strerror}", file=sys.stderr)
-        raise typer.Exit(2) from None
+        fail(f"cannot write {out}: {error.strerror}", 2)
     print(f"{out}, from {point}")

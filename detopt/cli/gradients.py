@@ -1,13 +1,12 @@
 """`detopt gradients`: are they right, how noisy are they, how far do they reach."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from detopt.cli.options import JsonOption, QuietOption, checked_figure, draw_to
+from detopt.cli.options import JsonOption, QuietOption, SeedOption, checked_figure, draw_to, print_json
 
 __all__ = ["gradients"]
 
@@ -16,9 +15,7 @@ _COLOURS = {"ok": "green", "fail": "bold red", "undecided": "yellow"}
 
 def gradients(
     study: Annotated[Path, typer.Argument(help="A study's file, or its name in the library.", show_default=False)],
-    seed: Annotated[
-        int | None, typer.Option(help="Instead of the study's own seed.", min=0, max=2**63 - 1, show_default=False)
-    ] = None,
+    seed: SeedOption = None,
     keys: Annotated[int, typer.Option(help="At most so many independent sets of events.", min=30, max=100_000)] = 2000,
     time_limit: Annotated[float, typer.Option(help="Add no more events after so many seconds.", min=0)] = 300,
     out: Annotated[
@@ -48,7 +45,7 @@ def gradients(
 
         draw_to(out, lambda: draw_gradients(found, loaded.name, out))
     if as_json:
-        print(json.dumps(found, indent=1, allow_nan=False, ensure_ascii=False))
+        print_json(found)
     else:
         _print(loaded.name, found)
         if out is not None:

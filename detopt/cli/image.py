@@ -1,6 +1,5 @@
 """`detopt image`."""
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from detopt.cli.options import (
     checked_figure,
     draw_to,
     figure_name,
+    print_json,
 )
 from detopt.cli.progress import share_bar
 
@@ -71,7 +71,7 @@ def image(
         "seconds": round(time.perf_counter() - started, 3),
     }
     if as_json:
-        print(json.dumps(result, indent=1, allow_nan=False))
+        print_json(result)
         return
     if not known:
         print("note: of momenta only the spectrum is known (--momentum-known for each of them)", file=sys.stderr)

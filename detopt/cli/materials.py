@@ -1,11 +1,12 @@
 """`detopt materials`: what is known, and all about one."""
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from detopt.cli.options import print_json
 
 if TYPE_CHECKING:
     from detopt.materials import Material
@@ -39,7 +40,7 @@ def materials(
     if name is None:
         entries = [_summary(m, aliases) for m, aliases in _unique(known)]
         if as_json:
-            print(json.dumps(entries, indent=1, allow_nan=False, ensure_ascii=False))
+            print_json(entries)
         else:
             _print_all(entries)
         return
@@ -50,7 +51,7 @@ def materials(
         raise typer.Exit(2)
     found = next(_details(m, aliases) for m, aliases in _unique(known) if m is known[name])
     if as_json:
-        print(json.dumps(found, indent=1, allow_nan=False, ensure_ascii=False))
+        print_json(found)
     else:
         _print_one(found)
 

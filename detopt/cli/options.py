@@ -1,10 +1,11 @@
-"""Arguments and options that several commands share, and what is asked of a figure's file."""
+"""What several commands share: arguments and options, figures' files, how they answer and how they fail."""
 
+import json
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -15,13 +16,18 @@ __all__ = [
     "FigureOption",
     "FileArgument",
     "JsonOption",
+    "OutOption",
     "QuietOption",
     "RandomSeedOption",
+    "SeedOption",
     "StragglingOption",
     "TailsOption",
+    "TimeLimitOption",
     "checked_figure",
     "draw_to",
+    "fail",
     "figure_name",
+    "print_json",
 ]
 
 FileArgument = Annotated[
@@ -29,6 +35,17 @@ FileArgument = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
+
+# Of commands that work on a study.
+SeedOption = Annotated[
+    int | None,
+    typer.Option("--seed", help="Instead of the study's own seed.", min=0, max=2**63 - 1, show_default=False),
+]
+OutOption = Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/<study>/<time>")]
+TimeLimitOption = Annotated[
+    float | None,
+    typer.Option(help="Stop after the first round beyond so many seconds.", min=0, show_default=False),
+]
 
 # Of commands that simulate.
 ExposureOption = Annotated[str | None, typer.Option(help='Of cosmic muons, instead of the source\'s: "60 s".')]
@@ -66,3 +83,14 @@ def draw_to(path: Path, draw: Callable[[], Any]) -> None:
     except OSError as error:
         print(f"detopt: cannot write {path}: {error.strerror}", file=sys.stderr)
         raise typer.Exit(2) from None
+
+
+def print_json(data: Any) -> None:
+    """One JSON document; NaN is refused, since it is not JSON."""
+    print(json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False))
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Leave the command: exit code 1 where it failed, 2 for bad input."""
+    print(f"detopt: {message}", file=sys.stderr)
+    raise typer.Exit(code)

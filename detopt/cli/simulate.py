@@ -1,6 +1,5 @@
 """`detopt simulate`."""
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ from detopt.cli.options import (
     RandomSeedOption,
     StragglingOption,
     TailsOption,
+    print_json,
 )
 from detopt.cli.progress import share_bar
 
@@ -61,7 +61,7 @@ def simulate(
         result: dict[str, Any] = simulate_to_files(loaded, drawn, out, events, seed, physics, progress)
     result["seconds"] = round(time.perf_counter() - started, 3)
     if as_json:
-        print(json.dumps(result, indent=1, allow_nan=False))
+        print_json(result)
         return
     for note in result["notes"]:
         print(f"note: {note}", file=sys.stderr)

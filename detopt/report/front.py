@@ -1,7 +1,6 @@
 """Figures and page of a front: what can be had together, which designs have it, and how the search got there."""
 
 import itertools
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from detopt.report.markup import Markup, table, tag
-from detopt.report.page import document, figure_of, provenance
+from detopt.report.page import figure_of, provenance, write_page
 from detopt.report.style import AFTER, BEFORE, FAINT, WARNING, Drawing, log_ticks, save, styled
 from detopt.report.text import count, number, percent, quantity, scale, unit
 
@@ -39,9 +38,9 @@ def front_figure(run: Any) -> Figure:
             ax.errorbar(x, y, errors[1], errors[0], color=AFTER, linestyle="", marker="o", markersize=4, linewidth=0.8)
             start = [_values(seen, n, result)[0] for n in (first, second)]
             ax.plot(*start, "D", color=BEFORE, markersize=6)
-            for axis, name, values in ((ax.xaxis, first, x), (ax.yaxis, second, y)):
-                _frame(ax, "x" if axis is ax.xaxis else "y", values)
-                axis.set_label_text(_label(name, result))
+            for axis, name, values in (("x", first, x), ("y", second, y)):
+                _frame(ax, axis, values)
+                getattr(ax, f"set_{axis}label")(_label(name, result))
         figure.entries(
             [("the front", {"color": AFTER, "marker": "o", "linestyle": ""}),
              ("the initial design", {"color": BEFORE, "marker": "D", "linestyle": ""}),
@@ -84,11 +83,12 @@ def volume_figure(run: Any) -> Figure | None:
         ax = figure.panel(0.95, 0.65, 6.4, 2.8)
         x, y = (np.asarray(rounds.column(n)) for n in ("evaluations", "hypervolume"))
         ax.plot(x, y, color=AFTER, linewidth=2.5, drawstyle="steps-post")
-        ax.set_ylim(0, 1.08 * max(y.max(), 1e-9))
         ax.set_xlim(0, 1.02 * x.max())
         ax.set_xlabel("evaluations")
         ax.set_ylabel("hypervolume")
         found = run.front_result["hypervolume"]
+        low, high = min(y.min(), found["low"]), max(y.max(), found["high"])
+        ax.set_ylim(low - 0.08 * (high - low or 1.0), high + 0.08 * (high - low or 1.0))
         if found["high"] > found["low"]:
             ax.axhspan(found["low"], found["high"], color=WARNING, alpha=0.25, linewidth=0)
             figure.say(0.95, "band: hypervolume of the front that is published, 95 % interval")
@@ -158,11 +158,7 @@ def write_front_report(run: Any) -> Path:
                 tag("p", (result.get("description") or "").strip(), class_="soft"))  # fmt: skip
     search = f"{result['evaluations']} evaluations"
     body = tag("main", title, answer, *sections, provenance(run, result, search, "pareto"))
-    path = run.folder / "report.html"
-    part = path.with_suffix(".part")
-    part.write_text(document(f"{result['study']}: front", body), encoding="utf-8")
-    os.replace(part, path)
-    return path
+    return write_page(run, f"{result['study']}: front", body)
 
 
 def _values(rows: Any, column: str, result: dict[str, Any], objective: str | None = None) -> np.ndarray:

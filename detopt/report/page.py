@@ -14,7 +14,7 @@ from detopt.report.style import save, svg
 from detopt.report.text import DESIGNS, MISSING, count, difference, number, pairs, percent, quantity, sigmas
 from detopt.runs import RunError
 
-__all__ = ["document", "figure_of", "provenance", "write_report"]
+__all__ = ["figure_of", "provenance", "write_page", "write_report"]
 
 _COPY = """
 for (const button of document.querySelectorAll(".copy button")) button.onclick = () => {
@@ -78,11 +78,7 @@ def write_report(run: Any) -> Path:
         provenance(run, run.result, count(run.result["steps"], "step"), "optimise"),
         _files(run),
     )
-    path = run.folder / "report.html"
-    part = path.with_suffix(".part")
-    part.write_text(document(run.result["study"], body), encoding="utf-8")
-    os.replace(part, path)
-    return path
+    return write_page(run, run.result["study"], body)
 
 
 def _words(run: Any) -> dict[str, tuple[str, str | None]]:
@@ -105,8 +101,16 @@ def figure_of(name: str, figure: Any, alt: str, caption: str | None) -> Markup:
     return tag("figure", drawing, tag("figcaption", caption, " " if caption else "", files))
 
 
-def document(title: str, body: Markup) -> str:
-    """The whole page."""
+def write_page(run: Any, title: str, body: Markup) -> Path:
+    """Write report.html; the old one stands until the new one is complete."""
+    path = run.folder / "report.html"
+    part = path.with_suffix(".part")
+    part.write_text(_document(title, body), encoding="utf-8")
+    os.replace(part, path)
+    return path
+
+
+def _document(title: str, body: Markup) -> str:
     style = Markup(Path(__file__).with_name("page.css").read_text(encoding="utf-8"))
     head = [
         Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),

@@ -15,7 +15,7 @@ from detopt.backend import jax, jnp
 from detopt.detector.cost import Prices
 from detopt.detector.detector import Detector
 from detopt.parameters import Space
-from detopt.scoring.evaluate import View, score_terms
+from detopt.scoring.evaluate import limits_of
 from detopt.scoring.score import Score
 from detopt.simulation.physics import Physics
 from detopt.simulation.source import Source
@@ -68,7 +68,7 @@ class ChunkedEvaluator(ABC):
 
     def limits(self, design: Detector) -> Float[Array, " rows"]:
         """The constraints of a design; none of them may be sampled."""
-        return score_terms({}, self.constraints, View(design, self.prices, None, {})).excess
+        return limits_of(self.constraints, self.prices, design)
 
     def _cast(self, design: Detector) -> Detector:
         return design if self.precision is None else jax.tree.map(lambda x: x.astype(self.precision), design)

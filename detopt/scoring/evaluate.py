@@ -17,7 +17,7 @@ from detopt.scoring.score import Score
 from detopt.simulation.physics import Physics
 from detopt.simulation.source import Decay, Gun
 
-__all__ = ["Evaluator", "HeadLoss", "View", "score_terms"]
+__all__ = ["Evaluator", "HeadLoss", "View", "limits_of", "score_terms"]
 
 
 class Nodes(NamedTuple):
@@ -130,6 +130,11 @@ def score_terms(objectives: Mapping[str, Any], constraints: Mapping[str, Any], v
     )
 
 
+def limits_of(constraints: Mapping[str, Any], prices: Prices, design: Detector) -> Float[Array, " rows"]:
+    """Constraints that ask for the design alone; feasible when <= 0."""
+    return score_terms({}, constraints, View(design, prices, None, {})).excess
+
+
 class Evaluator:
     """`evaluate` of one study in `expected` mode: call it as evaluate(design, head, key)."""
 
@@ -181,6 +186,10 @@ class Evaluator:
     def tracks(self, design: Detector) -> ExpectedTracks:
         """Expected tracks of `self.particles`."""
         return expected_tracks(design, self.particles, self.source.charge, self.physics, self.patterns, self.min_hits)
+
+    def limits(self, design: Detector) -> Float[Array, " rows"]:
+        """The constraints of a design; none of them may ask for tracks."""
+        return limits_of(self.constraints, self.prices, design)
 
     def __call__(self, design: Detector, head: None = None, key: jax.Array | None = None) -> Score:
         """Score a design whose numbers are arrays (see `as_arrays`).

@@ -145,7 +145,7 @@ def _fitted(emulator: Emulator, known: Examples, key: PRNGKeyArray, rates: Array
 
 
 def fit(emulator: Emulator, known: Examples, key: PRNGKeyArray, rate: float) -> Emulator:
-    """Train on, with a rate that falls to a hundredth of a percent."""
+    """Train on, with a rate that falls."""
     rates = jnp.asarray(np.geomspace(rate, 1e-4, STEPS), jnp.float32)
     return _fitted(emulator, known, key, rates, bool(known.used_slopes > 0))
 

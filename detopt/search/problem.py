@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from detopt.backend import jnp
 from detopt.scoring.score import Score
 
-__all__ = ["FEASIBLE", "Point", "Problem", "random_starts"]
+__all__ = ["FEASIBLE", "Point", "Problem", "in_order", "random_starts"]
 
 FEASIBLE = 1e-12  # a relative excess below this is rounding: a published gap of exactly 5 mm meets a minimum of 5 mm
 
@@ -63,7 +63,12 @@ class Problem:
 
 def random_starts(seed: Any, number: int, groups: list[list[int]], size: int) -> Float[np.ndarray, "number n"]:
     """Uniform points of the unit box; positions that are interchangeable come in rising order."""
-    starts = np.random.default_rng(seed).uniform(size=(number, size))
+    return in_order(np.random.default_rng(seed).uniform(size=(number, size)), groups)
+
+
+def in_order(u: Float[np.ndarray, "number n"], groups: list[list[int]]) -> Float[np.ndarray, "number n"]:
+    """The same points with the variables of each group in rising order."""
+    u = u.copy()
     for group in groups:
-        starts[:, group] = np.sort(starts[:, group], axis=1)
-    return starts
+        u[:, group] = np.sort(u[:, group], axis=1)
+    return u

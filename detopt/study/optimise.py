@@ -34,7 +34,17 @@ from detopt.study.studies import Study
 from detopt.study.tidy import tidier
 from detopt.study.write import Companions, detector_with, inline_detector, resolved_study
 
-__all__ = ["Infeasible", "Progress", "Search", "describe", "make_problem", "manifest", "optimise_study", "write_inputs"]
+__all__ = [
+    "Infeasible",
+    "Progress",
+    "Search",
+    "check_free",
+    "describe",
+    "make_problem",
+    "manifest",
+    "optimise_study",
+    "write_inputs",
+]
 
 CURVE_MOMENTA = np.geomspace(0.2, 200, 40)
 AT_BOUND = 1e-3  # of the range
@@ -83,9 +93,7 @@ def optimise_study(
         RunError: the run folder cannot be written.
     """
     study = study if seed is None else replace(study, seed=seed)
-    if not study.space.variables:
-        message = "nothing is free to optimise: give bounds to some numbers, as in L0.radius: {bounds: [20 mm, 40 mm]}"
-        raise BadInput([Fault(str(study.path), None, None, "variables", message)])
+    check_free(study)
     check_differentiable(study)
     if study.mode == "sampled":
         from detopt.study.optimise_sampled import optimise_sampled
@@ -126,6 +134,13 @@ def optimise_study(
 
     write_report(run)
     return run
+
+
+def check_free(study: Study) -> None:
+    """Raises BadInput where nothing can be moved."""
+    if not study.space.variables:
+        message = "nothing is free to optimise: give bounds to some numbers, as in L0.radius: {bounds: [20 mm, 40 mm]}"
+        raise BadInput([Fault(str(study.path), None, None, "variables", message)])
 
 
 def make_problem(study: Study, score: Callable[..., Score], reference: Any) -> Problem:

@@ -44,6 +44,17 @@ seed: 1
 """
 
 
+@pytest.fixture(scope="module")
+def small_networks():
+    """Emulators for few variables, so that searches of a front are quick."""
+    from detopt.search import emulator
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"WIDTH": 32, "DEPTH": 2, "STEPS": 300, "BATCH": 128, "SLOPE_BATCH": 32}.items():
+            patch.setattr(emulator, name, value)
+        yield
+
+
 @pytest.fixture(scope="session")
 def small_text() -> str:
     """The detector's YAML."""

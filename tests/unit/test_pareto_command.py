@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import detopt
-from detopt.search import emulator as emulators
 from detopt.study.faults import BadInput
 from detopt.study.optimise import Infeasible
+
+pytestmark = pytest.mark.usefixtures("small_networks")
 
 TWO = """\
 objectives:
@@ -28,16 +29,8 @@ def with_two(text):
     )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _small_networks():
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"WIDTH": 32, "DEPTH": 2, "STEPS": 200, "BATCH": 128, "SLOPE_BATCH": 32}.items():
-            patch.setattr(emulators, name, value)
-        yield
-
-
 @pytest.fixture(scope="module")
-def front(tmp_path_factory, small_text, study_text):
+def front(tmp_path_factory, small_text, study_text, small_networks):
     """A finished run."""
     folder = tmp_path_factory.mktemp("front")
     (folder / "small.yaml").write_text(small_text)
