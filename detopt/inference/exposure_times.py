@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from detopt.backend import jax, jnp
-from detopt.inference.voxel_network import Pictures, Series
+from detopt.inference.pictures import Pictures, Series
 
 __all__ = ["FALSE_ALARMS", "FOUND", "ExposureScan", "exposure_scan", "exposures_differ"]
 

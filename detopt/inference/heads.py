@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from detopt.parameters import quantity, whole
 
-__all__ = ["HEADS", "Head", "SetHead", "TrackHead", "VoxelHead"]
+__all__ = ["HEADS", "DeepSetHead", "Head", "PortalHead", "SetHead", "TrackHead", "VoxelHead"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +60,8 @@ class SetHead(_Head):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VoxelHead(_Head):
-    """Looks at an exposure of a portal as sums on a grid of voxels, and answers what the objective asks about the scene.
+class PortalHead(_Head):
+    """Looks at an exposure of a portal, and answers what the objective asks about the scene.
 
     An exposure is a number of cosmic muons through what they aim at; as many as the source's exposure brings, where it is
     not given.
@@ -69,8 +69,6 @@ class VoxelHead(_Head):
 
     batch: int = whole(32, least=1)  # exposures in a training step
     muons: int = whole(0, least=0, most=10_000_000)
-    grid: tuple[int, int, int] = (0, 0, 0)  # voxels of the sums; those of the volume where it is not given
-    bins: int = whole(6, least=2, most=32)  # of the scattering angle
     momentum: Literal["unknown", "known"] = "unknown"
 
     @property
@@ -84,5 +82,18 @@ class VoxelHead(_Head):
         return self.batch
 
 
-Head = TrackHead | SetHead | VoxelHead
-HEADS: dict[str, type] = {"track": TrackHead, "set": SetHead, "voxels": VoxelHead}
+@dataclass(frozen=True, kw_only=True)
+class VoxelHead(PortalHead):
+    """Looks at sums on a grid of voxels."""
+
+    grid: tuple[int, int, int] = (0, 0, 0)  # voxels of the sums; those of the volume where it is not given
+    bins: int = whole(6, least=2, most=32)  # of the scattering angle
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepSetHead(PortalHead):
+    """Looks at the muons one by one, and at the mean of what it makes of them."""
+
+
+Head = TrackHead | SetHead | VoxelHead | DeepSetHead
+HEADS: dict[str, type] = {"track": TrackHead, "set": SetHead, "voxels": VoxelHead, "deep_set": DeepSetHead}

@@ -10,7 +10,8 @@ from detopt.backend import jax
 from detopt.inference.features import Exposures
 from detopt.inference.heads import Head
 from detopt.inference.networks import SetNetwork, TrackNetwork
-from detopt.inference.voxel_network import Pictures, Series, VoxelNetwork
+from detopt.inference.pictures import Crowds, Pictures, Series
+from detopt.inference.portal_network import PortalNetwork
 
 __all__ = ["batch", "learn", "make_optimiser", "split", "train"]
 
@@ -29,7 +30,7 @@ def split(network: Any) -> tuple[Any, Any]:
     return eqx.partition(network, trained)
 
 
-def batch(pool: Exposures | Pictures | Series, key: jax.Array, size: int) -> Any:
+def batch(pool: Exposures | Pictures | Crowds | Series, key: jax.Array, size: int) -> Any:
     """Some exposures of a pool, at random; of a series, of any length that it has."""
     if isinstance(pool, Series):
         return pool.stretches(key, size)
@@ -38,7 +39,7 @@ def batch(pool: Exposures | Pictures | Series, key: jax.Array, size: int) -> Any
 
 
 def learn(
-    optimiser: optax.GradientTransformation, weights: Any, rest: Any, state: Any, batch: Exposures | Pictures
+    optimiser: optax.GradientTransformation, weights: Any, rest: Any, state: Any, batch: Exposures | Pictures | Crowds
 ) -> tuple[Any, Any, Float[Array, ""]]:
     """One step on one batch: new weights, new state of the optimiser, and the loss before."""
 
@@ -51,8 +52,8 @@ def learn(
 
 
 def train(
-    network: TrackNetwork | SetNetwork | VoxelNetwork,
-    pool: Exposures | Pictures | Series,
+    network: TrackNetwork | SetNetwork | PortalNetwork,
+    pool: Exposures | Pictures | Crowds | Series,
     head: Head,
     steps: int,
     key: jax.Array,

@@ -5,90 +5,41 @@ one network for all voxels looks at that. A map answers voxel by voxel. For one 
 looks at the layers' means and at what stands out anywhere.
 """
 
-import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 from jaxtyping import Array, Float
 
 from detopt.backend import jax, jnp
-from detopt.inference.calibration import platt, pull_width
+from detopt.inference.pictures import Pictures
+from detopt.inference.portal_network import Exposed, PortalNetwork
 from detopt.inference.questions import Grid, Question
 from detopt.inference.voxel_sums import mean_sums, voxel_sums
 
-__all__ = ["Pictures", "Series", "VoxelNetwork", "make_voxel_network"]
+__all__ = ["VoxelNetwork", "make_voxel_network"]
 
 _LEAST_WIDTH = 0.05
-_MOST_SIGMA, _LEAST_SIGMA = 2.0, -6.0  # of the logarithm of an error
 
 
-class Pictures(NamedTuple):
-    """Exposures as this head sees them, and the truth that it is to find."""
-
-    sums: Float[Array, "exposures z x y channels"]  # means over the muons of an exposure, seen or not
-    muons: Float[Array, " exposures"]  # in each
-    truth: Float[Array, "exposures answers"]
-    condition: Float[Array, "exposures variables"]  # the design in the unit box, for heads that serve many designs
-
-    @property
-    def number(self) -> int:
-        """Number of exposures."""
-        return len(self.truth)
-
-
-class Series(NamedTuple):
-    """Long exposures in parts that last equally long: any number of these in a row are a shorter one."""
-
-    sums: Float[Array, "exposures parts z x y channels"]
-    muons: Float[Array, " exposures"]  # in each part
-    truth: Float[Array, "exposures answers"]
-    condition: Float[Array, "exposures variables"]
-
-    @property
-    def number(self) -> int:
-        """Number of exposures."""
-        return len(self.truth)
-
-    @property
-    def lengths(self) -> tuple[int, ...]:
-        """Parts of a shorter exposure: 1, 2, 4, … up to all."""
-        return tuple(2**i for i in range(self.sums.shape[1].bit_length()))
-
-    def first(self, parts: int) -> Pictures:
-        """The exposures as they were after some parts."""
-        return Pictures(self.sums[:, :parts].mean(1), self.muons * parts, self.truth, self.condition)
-
-    def stretches(self, key: jax.Array, size: int) -> Pictures:
-        """Shorter exposures from some of these, at random as they are, as long and from when on."""
-        number, (rows, long, since) = self.sums.shape[1], jax.random.split(key, 3)
-        row = jax.random.randint(rows, (size,), 0, self.number)
-        length = jnp.asarray(self.lengths)[jax.random.randint(long, (size,), 0, len(self.lengths))]
-        begin = jax.random.randint(since, (size,), 0, number - length + 1)
-        inside = (jnp.arange(number)[None] >= begin[:, None]) & (jnp.arange(number)[None] < (begin + length)[:, None])
-        share = inside.astype(self.sums.dtype) / length[:, None].astype(self.sums.dtype)
-        sums = jnp.einsum("bp,bp...->b...", share, self.sums[row])
-        return Pictures(sums, self.muons[row] * length.astype(self.muons.dtype), self.truth[row], self.condition[row])
-
-
-class VoxelNetwork(eqx.Module):
-    """The head; see `Question` for what it answers."""
+class VoxelNetwork(PortalNetwork):
+    """The head."""
 
     grid: Grid = eqx.field(static=True)
     question: Question = eqx.field(static=True)
     shift: Float[Array, " inputs"]  # of what each voxel is known by
     scale: Float[Array, " inputs"]
-    calibration: Float[Array, " 2"]  # log-odds: log of the factor, shift; else: log of the factor on the error, unused
+    calibration: Float[Array, " 2"]
     embed: eqx.nn.MLP  # of a voxel
     readout: eqx.nn.MLP
 
     def reduced(self, columns: Float[Array, "muons f"]) -> Float[Array, "z x y channels"]:
-        """What of an exposure this head looks at: means over its muons."""
+        """See `PortalNetwork`."""
         return mean_sums(columns, self.grid)
 
     def projected(
         self, slope: Float[Array, "z x y channels"], columns: Float[Array, "muons f"]
     ) -> Float[Array, " muons"]:
-        """What each muon adds to the sums, times a slope with respect to them."""
+        """See `PortalNetwork`."""
 
         def along(weight: Array) -> Array:
             return jnp.sum(slope * voxel_sums(columns, weight, self.grid))
@@ -138,8 +89,10 @@ class VoxelNetwork(eqx.Module):
         flat = scaled.reshape(-1, scaled.shape[-1])
         return jax.vmap(self.embed)(flat).reshape(*scaled.shape[:4], -1)
 
-    def raw(self, pictures: Pictures) -> Float[Array, "exposures answers 2"]:
-        """Answers before the calibration: log-odds (or value) and log of the error."""
+    def raw(self, exposed: Exposed) -> Float[Array, "exposures answers 2"]:
+        """See `PortalNetwork`."""
+        assert isinstance(exposed, Pictures)
+        pictures = exposed
         voxels = self._voxels(pictures)
         if self.question.kind == "map":
             return voxels.reshape(pictures.number, -1, 2)
@@ -147,43 +100,10 @@ class VoxelNetwork(eqx.Module):
         layers = voxels.mean((2, 3)).reshape(pictures.number, -1)
         return jax.vmap(self.readout)(jnp.concatenate([peak, layers, pictures.condition], -1))[:, None]
 
-    def log_odds(self, pictures: Pictures) -> Float[Array, " exposures"]:
-        """That what is asked for is there."""
-        return jnp.exp(self.calibration[0]) * self.raw(pictures)[:, 0, 0] + self.calibration[1]
-
-    def estimate(
-        self, pictures: Pictures
-    ) -> tuple[Float[Array, "exposures answers"], Float[Array, "exposures answers"]]:
-        """The number, or the map, and its standard deviation."""
-        raw = self.raw(pictures)
-        value = jax.nn.sigmoid(raw[..., 0]) if self.question.kind == "number" else raw[..., 0]
-        return value, jnp.exp(jnp.clip(raw[..., 1], _LEAST_SIGMA, _MOST_SIGMA) + self.calibration[0])
-
-    def scores(self, pictures: Pictures) -> tuple[Float[Array, " exposures"], Float[Array, " exposures"]]:
-        """Loss (nats) and squared error of each exposure."""
-        if self.question.kind == "presence":
-            odds, truth = self.log_odds(pictures), pictures.truth[:, 0]
-            return jax.nn.softplus(odds) - truth * odds, (jax.nn.sigmoid(odds) - truth) ** 2
-        value, sigma = self.estimate(pictures)
-        error = value - pictures.truth
-        loss = jnp.log(sigma) + (error / sigma) ** 2 / 2 + 0.5 * math.log(2 * math.pi)
-        return loss.mean(1), (error**2).mean(1)
-
-    def calibrated(self, pool: Pictures) -> Any:
-        """With log-odds, or errors, that are right on events which it was not trained on."""
-        if self.question.kind == "presence":
-            every = jnp.ones(pool.number, bool)
-            fitted = platt(self.raw(pool)[:, 0, 0], pool.truth[:, 0] > 0.5, every, self.calibration)
-        else:
-            fitted = self.calibration.at[0].add(jnp.log(pull_width(*self.estimate(pool), pool.truth)))
-        return eqx.tree_at(lambda n: n.calibration, self, fitted)
-
-    def training_loss(self, pictures: Pictures) -> Float[Array, ""]:
-        """Mean loss in nats."""
-        return jnp.mean(self.scores(pictures)[0])
-
-    def normalised(self, pictures: Pictures) -> Any:
-        """With the shift and scale of a first batch."""
+    def normalised(self, exposed: Exposed) -> "VoxelNetwork":
+        """See `PortalNetwork`."""
+        assert isinstance(exposed, Pictures)
+        pictures = exposed
         inputs = self.inputs(pictures)
         flat = inputs.reshape(-1, inputs.shape[-1])
         mean, width = flat.mean(0), flat.std(0)
@@ -229,7 +149,11 @@ def make_voxel_network(
 
     pooled = 1 if question.kind == "map" else out * (1 + grid.voxels[2]) + variables
     return VoxelNetwork(
-        grid, question,
-        jnp.zeros(inputs, dtype), jnp.ones(inputs, dtype), jnp.zeros(2, dtype),
-        mlp(inputs, out, first), mlp(pooled, 2, second),
-    )  # fmt: skip
+        grid=grid,
+        question=question,
+        shift=jnp.zeros(inputs, dtype),
+        scale=jnp.ones(inputs, dtype),
+        calibration=jnp.zeros(2, dtype),
+        embed=mlp(inputs, out, first),
+        readout=mlp(pooled, 2, second),
+    )

@@ -17,8 +17,9 @@ from detopt.detector.detector import Detector
 from detopt.detector.random_scenes import RandomFilling
 from detopt.gradients.flips import Flip, with_flips
 from detopt.inference.muon_columns import MUON_COLUMNS, columns_of_muon
+from detopt.inference.pictures import Crowds, Pictures, Series
+from detopt.inference.portal_network import PortalNetwork
 from detopt.inference.questions import Grid, Question
-from detopt.inference.voxel_network import Pictures, Series, VoxelNetwork
 from detopt.inference.voxel_sums import mean_sums
 from detopt.scoring.beam_sampled import BeamEvaluator
 from detopt.scoring.evaluate import HeadLoss
@@ -50,6 +51,7 @@ class PortalEvaluator(BeamEvaluator):
         question: Question,
         grid: Grid,
         known_momentum: bool = False,
+        muon_by_muon: bool = False,
         **more: Any,
     ) -> None:
         """
@@ -59,9 +61,10 @@ class PortalEvaluator(BeamEvaluator):
             question: that the head is asked.
             grid: that it looks at.
             known_momentum: whether it is told the momentum.
+            muon_by_muon: whether it learns from muons, and not from sums on the grid.
         """
         super().__init__(*study, columns=lambda muon: columns_of_muon(muon, grid.middle, known_momentum), **more)
-        self.scenes, self.question, self.grid = scenes, question, grid
+        self.scenes, self.question, self.grid, self.muon_by_muon = scenes, question, grid, muon_by_muon
 
     # -- exposures ---------------------------------------------------------------------------------------------------------
 
@@ -86,9 +89,18 @@ class PortalEvaluator(BeamEvaluator):
         both = jax.vmap(lambda d: self.muons.statistics(line, d, decided), in_axes=-1)(draws)
         return both[:, :-MUON_COLUMNS], both[:, -MUON_COLUMNS:]
 
-    def exposures(self, design: Detector, key: jax.Array, number: int) -> Pictures:
-        """Fresh exposures, as heads see them, of so many muons or some more."""
-        return self.series(design, key, number, 1, 1).first(1)
+    def exposures(self, design: Detector, key: jax.Array, number: int) -> Pictures | Crowds:
+        """Fresh exposures, as heads learn from them, of so many muons or some more."""
+        if not self.muon_by_muon:
+            return self.series(design, key, number, 1, 1).first(1)
+        condition, line = self._condition(design), self.muons.line(self._cast(design))
+
+        def one(key: jax.Array) -> tuple[Array, Array]:
+            inside, truth = self._looked_into(line, key)
+            return self._muons(inside, key)[1], truth
+
+        columns, truth = jax.lax.map(one, jax.random.split(key, math.ceil(number / self.exposure)))
+        return Crowds(columns, truth, jnp.broadcast_to(condition, (len(truth), len(condition))))
 
     def series(self, design: Detector, key: jax.Array, number: int, longest: int, parts: int) -> Series:
         """Exposures that last `longest` times the usual one, in so many parts; of so many muons altogether, or some more."""
@@ -125,7 +137,7 @@ class PortalEvaluator(BeamEvaluator):
         return jax.random.split(key, self.chunk // self.exposure)
 
     def _exposed(
-        self, moving: tuple[Detector, Array], head: VoxelNetwork, key: jax.Array
+        self, moving: tuple[Detector, Array], head: PortalNetwork, key: jax.Array
     ) -> tuple[_Sums, Float[Array, "exposures M f"]]:
         """The sums of a chunk, and what the head saw of its muons."""
         design, condition = moving
@@ -141,7 +153,7 @@ class PortalEvaluator(BeamEvaluator):
         return jax.tree.map(lambda x: x.mean(0), sums), columns
 
     def _flips(
-        self, seen: Array, moving: tuple[Detector, Array], head: VoxelNetwork, key: jax.Array
+        self, seen: Array, moving: tuple[Detector, Array], head: PortalNetwork, key: jax.Array
     ) -> tuple[Flip, ...]:
         """Flips of muons in the exposures of a chunk, of which `seen` is what the head saw."""
         design, condition = moving
@@ -164,7 +176,7 @@ class PortalEvaluator(BeamEvaluator):
         )
 
     def _of_head(
-        self, head: VoxelNetwork, flips: Flip, losses: Any, columns: Array, key: jax.Array
+        self, head: PortalNetwork, flips: Flip, losses: Any, columns: Array, key: jax.Array
     ) -> tuple[Flip, Flip]:
         """Flips of the muons of an exposure as flips of the sums, and their corrections."""
         muons, count = len(columns), len(flips.weight)

@@ -18,11 +18,11 @@ from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
 from detopt.inference.exposure_times import ExposureScan, exposure_scan
-from detopt.inference.heads import VoxelHead
+from detopt.inference.heads import PortalHead
 from detopt.inference.networks import TrackNetwork
+from detopt.inference.portal_network import PortalNetwork
 from detopt.inference.stored import with_leaves
 from detopt.inference.training import batch, train
-from detopt.inference.voxel_network import VoxelNetwork
 from detopt.runs import Run, RunError
 from detopt.scoring.score import Score
 from detopt.simulation.streams import stream
@@ -30,6 +30,7 @@ from detopt.study.compare import compare_fractions, compare_tracks
 from detopt.study.compare_scenes import compare_scenes
 from detopt.study.evaluate import make_sampler, score_as_dict
 from detopt.study.networks import make_head
+from detopt.study.questions import grid_of
 from detopt.study.studies import Study, load_study
 
 __all__ = ["Audited", "Auditor", "Pool", "open_heads"]
@@ -79,7 +80,7 @@ class Auditor:
             self.progress(f"scoring {title}")
             score, chunks = self._score(design, None, key)
             return Audited(score_as_dict(study, score), np.asarray(chunks), np.zeros(len(study.objectives)))
-        scenes = isinstance(study.head, VoxelHead)
+        scenes = isinstance(study.head, PortalHead)
         number = max(CALIBRATION, study.audit.head_events // PART) if scenes else CALIBRATION
         known = self._pool(design, stream(self.key, "calibration"), number)
         networks = self.train_heads(design, known, title)
@@ -100,8 +101,8 @@ class Auditor:
     def _compared(self, network: Any, sample: Any, known: Any) -> dict[str, Any]:
         """One head with its analytic baseline."""
         study = self.study
-        if isinstance(network, VoxelNetwork):
-            return compare_scenes(network, sample, known)
+        if isinstance(network, PortalNetwork):
+            return compare_scenes(network, sample, known, grid_of(study))
         compare = compare_tracks if isinstance(network, TrackNetwork) else compare_fractions
         return compare(network, sample, known, study.source.displaced)  # type: ignore[union-attr]
 

@@ -7,8 +7,11 @@ import numpy as np
 
 from detopt.backend import jax
 from detopt.inference.baseline import areas_under_curves, cross_entropy, roc, significance_odds
+from detopt.inference.pictures import Crowds
+from detopt.inference.portal_network import Exposed, PortalNetwork
+from detopt.inference.questions import Grid
 from detopt.inference.scene_baseline import closest_density, fitted, layer_profile
-from detopt.inference.voxel_network import Pictures, VoxelNetwork
+from detopt.inference.voxel_sums import mean_sums
 from detopt.study.compare import EFFICIENCIES, pair, reliability, rms
 
 __all__ = ["compare_scenes"]
@@ -18,37 +21,43 @@ _MAPS = 3  # and maps
 BASELINE = "points of closest approach"
 
 
-def compare_scenes(network: VoxelNetwork, sample: Pictures, known: Pictures) -> dict[str, Any]:
-    """One head and its baseline; `known` exposures calibrate the latter."""
+def compare_scenes(network: PortalNetwork, sample: Exposed, known: Exposed, grid: Grid) -> dict[str, Any]:
+    """One head and its baseline, which looks at sums on a grid; `known` exposures calibrate the latter."""
     kind = network.question.kind
-    found = {"presence": _presence, "number": _number, "map": _map}[kind](network, sample, known)
+    found = {"presence": _presence, "number": _number, "map": _map}[kind](network, sample, known, grid)
     return {"exposures": sample.number, "muons_each": int(sample.muons[0]), "baseline": BASELINE, **found}
 
 
-def _counts(pictures: Pictures) -> np.ndarray:
-    return np.asarray(pictures.sums, float) * np.asarray(pictures.muons, float)[:, None, None, None, None]
+def _counts(exposed: Exposed, grid: Grid) -> np.ndarray:
+    sums = _summed(exposed, grid) if isinstance(exposed, Crowds) else exposed.sums
+    return np.asarray(sums, float) * np.asarray(exposed.muons, float)[:, None, None, None, None]
 
 
 @eqx.filter_jit
-def _log_odds(network: VoxelNetwork, pictures: Pictures) -> jax.Array:
-    return network.log_odds(pictures)
+def _summed(crowds: Crowds, grid: Grid) -> jax.Array:
+    return jax.lax.map(lambda columns: mean_sums(columns, grid), crowds.columns)
 
 
 @eqx.filter_jit
-def _estimate(network: VoxelNetwork, pictures: Pictures) -> tuple[jax.Array, jax.Array]:
-    return network.estimate(pictures)
+def _log_odds(network: PortalNetwork, exposed: Exposed) -> jax.Array:
+    return network.log_odds(exposed)
 
 
-def _presence(network: VoxelNetwork, sample: Pictures, known: Pictures) -> dict[str, Any]:
+@eqx.filter_jit
+def _estimate(network: PortalNetwork, exposed: Exposed) -> tuple[jax.Array, jax.Array]:
+    return network.estimate(exposed)
+
+
+def _presence(network: PortalNetwork, sample: Exposed, known: Exposed, grid: Grid) -> dict[str, Any]:
     """A block stands out where the densest voxel and its neighbours do."""
 
-    def densest(pictures: Pictures) -> tuple[np.ndarray, np.ndarray]:
-        density = closest_density(_counts(pictures), network.grid)
+    def densest(exposed: Exposed) -> tuple[np.ndarray, np.ndarray]:
+        density = closest_density(_counts(exposed, grid), grid)
         for axis in (1, 2, 3):
             padded = np.concatenate([np.zeros_like(density.take([0], axis)), density], axis)
             density = (np.delete(padded, -1, axis) + density) / 2
         scale = np.median(density)
-        return density.max((1, 2, 3)) / scale, np.asarray(pictures.truth)[:, 0] > 0.5
+        return density.max((1, 2, 3)) / scale, np.asarray(exposed.truth)[:, 0] > 0.5
 
     (score, there), (known_score, known_there) = densest(sample), densest(known)
     odds = np.asarray(_log_odds(network, sample), float)
@@ -74,11 +83,11 @@ def _presence(network: VoxelNetwork, sample: Pictures, known: Pictures) -> dict[
     }
 
 
-def _number(network: VoxelNetwork, sample: Pictures, known: Pictures) -> dict[str, Any]:
+def _number(network: PortalNetwork, sample: Exposed, known: Exposed, grid: Grid) -> dict[str, Any]:
     question = network.question
     value, sigma = (np.asarray(x, float)[:, 0] for x in _estimate(network, sample))
     truth, known_truth = (np.asarray(p.truth, float)[:, 0] for p in (sample, known))
-    profiles = [layer_profile(_counts(p), network.grid) for p in (known, sample)]
+    profiles = [layer_profile(_counts(p, grid), grid) for p in (known, sample)]
     guess = fitted(profiles[0], known_truth, profiles[1])
 
     def scaled(x: np.ndarray) -> list[float]:
@@ -95,14 +104,14 @@ def _number(network: VoxelNetwork, sample: Pictures, known: Pictures) -> dict[st
     }  # fmt: skip
 
 
-def _map(network: VoxelNetwork, sample: Pictures, known: Pictures) -> dict[str, Any]:
+def _map(network: PortalNetwork, sample: Exposed, known: Exposed, grid: Grid) -> dict[str, Any]:
     value, sigma = (np.asarray(x, float) for x in _estimate(network, sample))
     truth, known_truth = (np.asarray(p.truth, float) for p in (sample, known))
     density, known_density = (
-        np.log(closest_density(_counts(p), network.grid).reshape(p.number, -1) + 1e-9) for p in (sample, known)
+        np.log(closest_density(_counts(p, grid), grid).reshape(p.number, -1) + 1e-9) for p in (sample, known)
     )
     guess = fitted(known_density.reshape(-1, 1), known_truth.ravel(), density.reshape(-1, 1)).reshape(truth.shape)
-    z, x, y = (network.grid.voxels[i] for i in (2, 0, 1))
+    z, x, y = (grid.voxels[i] for i in (2, 0, 1))
     return {
         "rms": {"head": rms(value - truth), "baseline": rms(guess - truth)},
         "pull_width": rms(((value - truth) / sigma).ravel()),

@@ -11,7 +11,7 @@ from detopt.backend import jax, jnp
 from detopt.detector.arms import arms_of
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
-from detopt.inference.heads import VoxelHead
+from detopt.inference.heads import DeepSetHead, PortalHead
 from detopt.parameters import Space
 from detopt.scoring.beam_sampled import BeamEvaluator
 from detopt.scoring.evaluate import Evaluator
@@ -62,7 +62,7 @@ def make_sampler(study: Study, events: int) -> SampledEvaluator | BeamEvaluator:
             fixed_start(study),
             arms_of(study.detector, study.min_hits),
         )
-        if not isinstance(study.head, VoxelHead):
+        if not isinstance(study.head, PortalHead):
             return BeamEvaluator(*arguments, precision=jnp.float32)
         volume = volume_of(study.detector)
         assert volume is not None
@@ -73,6 +73,7 @@ def make_sampler(study: Study, events: int) -> SampledEvaluator | BeamEvaluator:
             grid=grid_of(study),
             exposure=study.head.exposure,
             known_momentum=study.head.momentum == "known",
+            muon_by_muon=isinstance(study.head, DeepSetHead),
             conditioned=study.head.conditioned,
             precision=jnp.float32,
         )

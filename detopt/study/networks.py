@@ -3,7 +3,8 @@
 from typing import Any
 
 from detopt.backend import jax, jnp
-from detopt.inference.heads import VoxelHead
+from detopt.inference.deep_set import make_deep_set
+from detopt.inference.heads import PortalHead, VoxelHead
 from detopt.inference.networks import make_network
 from detopt.inference.voxel_network import make_voxel_network
 from detopt.study.questions import grid_of, question_of
@@ -17,7 +18,8 @@ def make_head(study: Study, key: jax.Array) -> Any:
     head = study.head
     assert head is not None
     variables = len(study.space) if head.conditioned else 0
-    if isinstance(head, VoxelHead):
+    if isinstance(head, PortalHead):
         question, grid = question_of(study), grid_of(study)
-        return make_voxel_network(grid, question, head.width, head.layers, variables, key, jnp.float32)
+        make = make_voxel_network if isinstance(head, VoxelHead) else make_deep_set
+        return make(grid, question, head.width, head.layers, variables, key, jnp.float32)
     return make_network(head, variables, key, jnp.float32)

@@ -18,7 +18,7 @@ from detopt import __version__
 from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
-from detopt.inference.heads import VoxelHead
+from detopt.inference.heads import PortalHead
 from detopt.inference.stored import leaves
 from detopt.inference.training import train
 from detopt.runs import Run, new_run
@@ -121,7 +121,7 @@ def optimise_sampled(
             "budget": vars(study.audit),
             "designs": {name: a.inference for name, a in audits.items()},
         }
-        if isinstance(study.head, VoxelHead):
+        if isinstance(study.head, PortalHead):
             result["inference"]["seconds_per_muon"] = seconds_per_muon(study)
     run.finish(result, seconds)
     from detopt.report.page import write_report

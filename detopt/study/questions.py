@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from detopt.detector.bodies import Volume
 from detopt.detector.random_scenes import RandomFilling
-from detopt.inference.heads import VoxelHead
+from detopt.inference.heads import PortalHead, VoxelHead
 from detopt.inference.questions import Grid, Question
 from detopt.scoring.scene_terms import Detection, Estimate, ImageError
 from detopt.simulation.source import Cosmic
@@ -24,11 +24,12 @@ def volume_of(detector: "Detector") -> Volume | None:
 
 
 def grid_of(study: "Study") -> Grid:
-    """The voxels that the head's sums are made for."""
+    """The voxels that sums are made for, of the head or else of its baseline."""
     volume, head = volume_of(study.detector), study.head
     assert volume is not None
-    assert isinstance(head, VoxelHead)
     corner, size = ((float(a), float(b), float(c)) for a, b, c in (volume.corner, volume.size))
+    if not isinstance(head, VoxelHead):
+        return Grid(corner, size, volume.voxels, VoxelHead().bins)
     return Grid(corner, size, head.grid if any(head.grid) else volume.voxels, head.bins)
 
 
@@ -50,7 +51,7 @@ def asked_of_head(study: "Study") -> str:
     """The `type` of the objective that the head works for."""
     assert study.head is not None
     kinds = {"presence": "detection", "number": "estimate", "map": "image"}
-    return kinds[question_of(study).kind] if isinstance(study.head, VoxelHead) else study.head.objective
+    return kinds[question_of(study).kind] if isinstance(study.head, PortalHead) else study.head.objective
 
 
 def seconds_per_muon(study: "Study") -> float:
@@ -65,7 +66,7 @@ def seconds_per_muon(study: "Study") -> float:
 def with_exposures(study: "Study") -> "Study":
     """The study with a head that knows how many muons an exposure has: where it does not say, what the source brings."""
     head, source = study.head, study.source
-    if not isinstance(head, VoxelHead) or head.muons or not isinstance(source, Cosmic):
+    if not isinstance(head, PortalHead) or head.muons or not isinstance(source, Cosmic):
         return study
     from detopt.simulation.cosmic_rays import expected_number  # only here does a study need JAX to be read
 

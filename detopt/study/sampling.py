@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from detopt.inference.heads import HEADS, VoxelHead
+from detopt.inference.heads import HEADS, PortalHead
 from detopt.simulation.source import MUON_MASS, Decay, Gun, check_frame, word_of
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _check_head(study: "Study", fault: Callable[..., None]) -> None:
             fault(("source",), f"{name} tells displaced muons from prompt ones: it needs source: {{type: decay, …}}")
     if study.head is None:
         return
-    if isinstance(study.head, VoxelHead):
+    if isinstance(study.head, PortalHead):
         fault(("head", "type"), "this head looks into the volume of a portal; in a barrel: type: track or set")
         return
     if not asked:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from detopt.detector.arms import arms_of
 from detopt.detector.bodies import Volume
 from detopt.detector.random_scenes import RandomFilling
-from detopt.inference.heads import VoxelHead
-from detopt.scoring.scene_terms import Detection, Estimate
+from detopt.inference.heads import PortalHead, VoxelHead
+from detopt.scoring.scene_terms import Detection, Estimate, ImageError
 from detopt.simulation.source import Cosmic
 from detopt.study.questions import volume_of
 
@@ -28,8 +28,8 @@ def check_scene_questions(study: "Study", fault: Callable[..., None]) -> None:
             kind = asked[name].needs_head
             fault(("objectives", name), f"{name} is what a head finds out: head: {{type: {kind}, muons: 1000}}")
         return
-    if not isinstance(head, VoxelHead):
-        fault(("head", "type"), "this head looks at tracks of a barrel; in a portal: type: voxels")
+    if not isinstance(head, PortalHead):
+        fault(("head", "type"), "this head looks at tracks of a barrel; in a portal: type: voxels or deep_set")
         return
     if not asked:
         fault(("head",), "no objective uses the head: add one of type detection, estimate or image")
@@ -52,7 +52,7 @@ def check_scene_questions(study: "Study", fault: Callable[..., None]) -> None:
         )
         return
     if len(arms_of(study.detector, study.min_hits)) != 2:
-        fault(("detector",), "a head of type voxels needs tracks above and below the volume")
+        fault(("detector",), "a head of a portal needs tracks above and below the volume")
     if not isinstance(study.source, Cosmic):
         fault(("source",), "exposures are of cosmic muons: source: {type: cosmic, …}")
     elif study.source.sampling != "natural":
@@ -60,8 +60,10 @@ def check_scene_questions(study: "Study", fault: Callable[..., None]) -> None:
     if study.space.variables and any(v.split(".")[0] == random[0].name for v in study.space.names):
         fault(("variables",), f"the scenes of {random[0].name} are drawn for the volume as it is: leave it fixed")
     if 0 < head.exposure < _FEW:
-        fault(("head", "muons"), f"{head.exposure} muons are fewer than a picture of voxels needs: at least {_FEW}")
+        fault(("head", "muons"), f"{head.exposure} muons are fewer than a head of a portal needs: at least {_FEW}")
     for name, term in asked.items():
+        if isinstance(term, ImageError) and not isinstance(head, VoxelHead):
+            fault(("head", "type"), f"{name} asks for a map, which a head makes voxel by voxel: type: voxels")
         _check_question(study, name, term, fault)
     budget = study.audit.head_events / max(head.exposure, 1)
     if head.exposure and budget < 20 * head.together:

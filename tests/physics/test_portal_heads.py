@@ -54,9 +54,9 @@ seed: 1
 """
 
 
-def crate(folder, events):
+def crate(folder, events, head="voxels"):
     (folder / "crate.yaml").write_text(DETECTOR)
-    (folder / "study.yaml").write_text(STUDY.replace("EVENTS", str(events)))
+    (folder / "study.yaml").write_text(STUDY.replace("EVENTS", str(events)).replace("type: voxels", f"type: {head}"))
     study = detopt.load(folder / "study.yaml")
     return study, make_sampler(study, events), array_space(study)
 
@@ -98,8 +98,9 @@ def test_exposures_and_values(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_gradients(tmp_path):
-    study, sampler, space = crate(tmp_path, 16_000)
+@pytest.mark.parametrize("kind", ["voxels", "deep_set"])
+def test_gradients(tmp_path, kind):
+    study, sampler, space = crate(tmp_path, 16_000, kind)
     head = trained_head(study, sampler)
     rows = check(
         lambda u, key: sampler(space.place(u), head, key).values,

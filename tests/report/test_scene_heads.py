@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from detopt.backend import jax, jnp
+from detopt.inference.pictures import Pictures
 from detopt.inference.questions import Grid, Question
-from detopt.inference.voxel_network import Pictures, make_voxel_network
+from detopt.inference.voxel_network import make_voxel_network
 from detopt.report.head import comparison, head
 from detopt.study.compare_scenes import compare_scenes
 
@@ -35,7 +36,7 @@ def test_tables_and_figure(objective):
     question = QUESTIONS[objective]
     sample, known = pictures(300, question, 1), pictures(400, question, 2)
     network = make_voxel_network(GRID, question, 8, 1, 0, jax.random.key(0), jnp.float64).normalised(known)
-    found = compare_scenes(network.calibrated(known), sample, known)
+    found = compare_scenes(network.calibrated(known), sample, known, GRID)
     if objective == "detection":
         assert found["baselines"][0]["area"]["value"] > 0.9
     else:

@@ -8,9 +8,10 @@ import pytest
 
 from detopt.backend import jax, jnp
 from detopt.inference.exposure_times import FALSE_ALARMS, FOUND, exposure_scan, exposures_differ
+from detopt.inference.pictures import Series
 from detopt.inference.questions import Grid, Question
 from detopt.inference.training import batch
-from detopt.inference.voxel_network import Series, make_voxel_network
+from detopt.inference.voxel_network import make_voxel_network
 from detopt.report.exposures import exposure_table, exposures
 
 PARTS, PER_PART = 8, 100.0

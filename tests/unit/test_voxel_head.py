@@ -7,8 +7,9 @@ import pytest
 from detopt.backend import jax, jnp
 from detopt.gradients.flips import Flip
 from detopt.inference.muon_columns import MUON_COLUMNS, MuonColumns, named
+from detopt.inference.pictures import Pictures
 from detopt.inference.questions import Grid, Question
-from detopt.inference.voxel_network import Pictures, make_voxel_network
+from detopt.inference.voxel_network import make_voxel_network
 from detopt.inference.voxel_sums import LARGEST, SMALLEST, closest_z, deflection, mean_sums, voxel_sums
 from detopt.scoring import portal_sampled
 from detopt.scoring.portal_sampled import PortalEvaluator
@@ -98,11 +99,16 @@ def test_what_each_muon_adds_to_a_slope():
 
 @pytest.mark.parametrize("kind", QUESTIONS)
 def test_a_flipped_muon_counts_as_it_does_in_its_exposure(kind, monkeypatch):
-    """First order and correction together are the loss with the muon less that without it, once all flips are corrected."""
-    question, flipped = QUESTIONS[kind], 5
-    monkeypatch.setattr(portal_sampled, "EXACT", flipped)
+    question = QUESTIONS[kind]
     batch = pictures(8, question)
     network = make_voxel_network(GRID, question, 8, 1, 0, jax.random.key(0), jnp.float64).normalised(batch)
+    check_flips(network, batch.truth[:1], monkeypatch)
+
+
+def check_flips(network, truth, monkeypatch):
+    """First order and correction together are the loss with the muon less that without it, once all flips are corrected."""
+    flipped = 5
+    monkeypatch.setattr(portal_sampled, "EXACT", flipped)
     columns, others = muons(40)[0], muons(2 * flipped, seed=9)[0]
     extra = jnp.zeros((flipped, 1))
     on, off = (jnp.concatenate([extra, others[i * flipped : (i + 1) * flipped]], axis=1) for i in (0, 1))
@@ -110,13 +116,13 @@ def test_a_flipped_muon_counts_as_it_does_in_its_exposure(kind, monkeypatch):
     flips = Flip(on, off, weight, weight)
 
     def losses(sums):
-        one = Pictures(sums[None], jnp.full(1, 40.0), batch.truth[:1], jnp.zeros((1, 0)))
+        one = Pictures(sums[None], jnp.full(1, 40.0), truth, jnp.zeros((1, 0)))
         return jnp.concatenate(network.scores(one))
 
     first, second = eqx.filter_jit(PortalEvaluator._of_head)(None, network, flips, losses, columns, jax.random.key(5))
 
     def loss_with(muon, i):
-        return losses(mean_sums(columns.at[i].set(muon), GRID))
+        return losses(network.reduced(columns.at[i].set(muon)))
 
     # The flip of each row stands in the place of the muon of that number.
     expected = sum(
