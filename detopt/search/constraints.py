@@ -25,23 +25,26 @@ def penalised(excess: Float[Array, " rows"], multipliers: Float[Array, " rows"],
 class Inside:
     """Moves points of the unit box inside the constraints."""
 
-    def __init__(self, excess: Callable[[Float[Array, " n"]], Float[Array, " rows"]]) -> None:
-        def both(u: Array) -> tuple[Array, Array]:
-            rows = excess(u)
+    def __init__(self, excess: Callable[..., Float[Array, " rows"]]) -> None:
+        """`excess` is called with a point, and with what else is given for it."""
+
+        def both(u: Array, *about: Any) -> tuple[Array, Array]:
+            rows = excess(u, *about)
             return rows, rows
 
         self.jacobian = jax.jit(jax.vmap(jax.jacrev(both, has_aux=True)))
 
     def __call__(
-        self, u: Float[Array, "starts n"], free: Bool[Array, "starts n"] | None = None
+        self, u: Float[Array, "starts n"], free: Bool[Array, "starts n"] | None = None, about: tuple = ()
     ) -> Float[Array, "starts n"]:
         """The nearest points inside the constraints, to first order: Gauss-Newton on those that are violated.
 
-        Only variables that are `free` move; all are where it is not given.
+        Only variables that are `free` move; all are where it is not given. `about` holds further arguments of the excess, a
+        row for each point.
         """
         free = jnp.ones(u.shape, bool) if free is None else free
         for _ in range(6):
-            jacobian, excess = self.jacobian(u)
+            jacobian, excess = self.jacobian(u, *about)
             if bool(jnp.all(excess <= -MARGIN)):
                 break
             u = _inwards(u, free, excess, jacobian)

@@ -40,6 +40,7 @@ class State(NamedTuple):
     best_loss: Float[Array, " starts"]  # infinite before any feasible point
     optimiser: Any
     steps: int
+    about: tuple = ()  # what else the problem takes, a row for each start
 
 
 class Visit(NamedTuple):
@@ -71,24 +72,24 @@ class GradientSearcher:
     """The search of one problem."""
 
     def __init__(self, problem: Problem, learning_rate: float, steps: int) -> None:
-        def lagrangian(u: Array, multipliers: Array, penalty: Array) -> tuple[Array, Point]:
-            point = problem(u)
+        def lagrangian(u: Array, multipliers: Array, penalty: Array, about: tuple) -> tuple[Array, Point]:
+            point = problem(u, *about)
             return point.loss + penalised(point.excess, multipliers, penalty), point
 
         @jax.jit
-        def slope(u: Array, multipliers: Array, penalty: Array) -> Slope:
-            each = jax.vmap(jax.value_and_grad(lagrangian, has_aux=True), (0, 0, None))
-            (value, point), gradient = each(u, multipliers, penalty)
+        def slope(u: Array, multipliers: Array, penalty: Array, about: tuple) -> Slope:
+            each = jax.vmap(jax.value_and_grad(lagrangian, has_aux=True), (0, 0, None, 0))
+            (value, point), gradient = each(u, multipliers, penalty, about)
             # A point whose score is not finite repels, and is left along the momentum of the steps before.
             value = jnp.where(jnp.isfinite(value), value, jnp.inf)
             return Slope(value, jnp.where(jnp.isfinite(gradient), gradient, 0.0), point)
 
-        def slope_in_v(v: Array, multipliers: Array, penalty: Array) -> Slope:
-            found = slope(jnp.sin(v) ** 2, multipliers, penalty)
+        def slope_in_v(v: Array, multipliers: Array, penalty: Array, about: tuple) -> Slope:
+            found = slope(jnp.sin(v) ** 2, multipliers, penalty, about)
             return found._replace(gradient=found.gradient * jnp.sin(2 * v))
 
         self._slope, self._slope_v = slope, slope_in_v
-        self.inside = Inside(lambda u: problem(u).excess)
+        self.inside = Inside(lambda u, *about: problem(u, *about).excess)
         self.steps = steps
         schedule = optax.cosine_decay_schedule(learning_rate, steps, alpha=0.02)
         self._adam = optax.adam(schedule, b1=0.9, b2=0.99)
@@ -97,13 +98,13 @@ class GradientSearcher:
         self._lbfgs_init = jax.jit(jax.vmap(self._lbfgs.init))
         self._lbfgs_update = jax.jit(jax.vmap(self._lbfgs.update))
 
-    def slope(self, u: Array, multipliers: Array, penalty: float) -> Slope:
+    def slope(self, u: Array, multipliers: Array, penalty: float, about: tuple = ()) -> Slope:
         """Value and gradient of the augmented Lagrangian, and the scored points."""
-        return self._slope(u, multipliers, jnp.asarray(penalty, u.dtype))
+        return self._slope(u, multipliers, jnp.asarray(penalty, u.dtype), about)
 
-    def init(self, u: Float[Array, "starts n"]) -> State:
+    def init(self, u: Float[Array, "starts n"], about: tuple = ()) -> State:
         """The starts, ready for Adam."""
-        rows = self.inside.jacobian(u)[1].shape[1]
+        rows = self.inside.jacobian(u, *about)[1].shape[1]
         return State(
             u=u,
             multipliers=jnp.zeros((len(u), rows), u.dtype),
@@ -111,11 +112,12 @@ class GradientSearcher:
             best_loss=jnp.full(len(u), jnp.inf, u.dtype),
             optimiser=self._adam.init(u),
             steps=0,
+            about=about,
         )
 
-    def rounds(self, starts: Float[Array, "starts n"]) -> Iterator[Round]:
+    def rounds(self, starts: Float[Array, "starts n"], about: tuple = ()) -> Iterator[Round]:
         """The whole search: Adam for the given number of steps, then L-BFGS until it converges."""
-        state = self.init(starts)
+        state = self.init(starts, about)
         while state.steps < self.steps:
             visits = []
             for _ in range(min(ROUND, self.steps - state.steps)):
@@ -140,7 +142,7 @@ class GradientSearcher:
 
     def adam_step(self, state: State) -> tuple[State, Visit]:
         """Score the batch where it stands, and move it one step."""
-        slope = self.slope(state.u, state.multipliers, ADAM_PENALTY)
+        slope = self.slope(state.u, state.multipliers, ADAM_PENALTY, state.about)
         state = _keep(state, state.u, slope.point)
         updates, optimiser = self._adam_update(slope.gradient, state.optimiser)
         multipliers = state.multipliers
@@ -162,34 +164,34 @@ class GradientSearcher:
         # Exactly on a border the map has no slope, and the search could not leave it.
         v = jnp.arcsin(jnp.sqrt(jnp.clip(state.u, 1e-5, 1 - 1e-5)))
         optimiser = self._lbfgs_init(v)
-        slope = self._slope_in_v(v, state.multipliers)
+        slope = self._slope_in_v(v, state)
         for _ in range(LBFGS_ITERATIONS):
             step, optimiser = self._lbfgs_update(slope.gradient, optimiser, v)
             direction, length, expected = _downhill(step, slope.gradient)
-            new, below = self._line_search(v, direction, length, expected, slope, state.multipliers)
+            new, below = self._line_search(v, direction, length, expected, slope, state)
             if not np.any(np.asarray(below.value) < np.asarray(slope.value)):
                 break
             v, slope = new, below
         u = jnp.sin(v) ** 2
         state = _keep(state, u, slope.point)
         multipliers = jax.vmap(pull, (0, 0, None))(slope.point.excess, state.multipliers, LBFGS_PENALTY)
-        inside = self.inside(u)
-        point = self.slope(inside, multipliers, LBFGS_PENALTY).point
+        inside = self.inside(u, about=state.about)
+        point = self.slope(inside, multipliers, LBFGS_PENALTY, state.about).point
         state = _keep(state, inside, point)
         state = state._replace(u=u, multipliers=multipliers, steps=state.steps + 1)
         return state, Visit(inside, point, state.best_loss)
 
-    def _slope_in_v(self, v: Array, multipliers: Array) -> Slope:
-        return self._slope_v(v, multipliers, jnp.asarray(LBFGS_PENALTY, v.dtype))
+    def _slope_in_v(self, v: Array, state: State) -> Slope:
+        return self._slope_v(v, state.multipliers, jnp.asarray(LBFGS_PENALTY, v.dtype), state.about)
 
     def _line_search(
-        self, v: Array, direction: Array, length: Array, expected: Array, slope: Slope, multipliers: Array
+        self, v: Array, direction: Array, length: Array, expected: Array, slope: Slope, state: State
     ) -> tuple[Array, Slope]:
         """Halve the step of each start until it goes down enough; a start that finds none stays."""
         best, done = (v, slope), jnp.zeros(len(v), bool)
         for _ in range(_HALVINGS):
             trial = v + length[:, None] * direction
-            found = self._slope_in_v(trial, multipliers)
+            found = self._slope_in_v(trial, state)
             best, done, length = _take_lower(best, (trial, found), done, slope.value, length, expected)
             if np.all(done):
                 break

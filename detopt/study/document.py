@@ -25,7 +25,7 @@ _MOST_BYTES = 20_000_000
 
 
 class Document:
-    """A parsed file. `data` holds dicts, lists, text and None; `faults` grows while schemas look at it."""
+    """A parsed file: its `text`, and `data` of dicts, lists, text and None. `faults` grows while schemas look at it."""
 
     def __init__(self, path: Path, text: str | None = None) -> None:
         """Read a file, or the `text` that will stand there. Raises BadInput where it is not YAML at all."""
@@ -36,7 +36,8 @@ class Document:
         self._keys: dict[Place, tuple[int, int]] = {}
         self._count = 0
         self._early: list[tuple[Place, tuple[int, int], str]] = []  # faults met before the data stands
-        self.data: Any = self._parse(self._read() if text is None else text)
+        self.text = self._read() if text is None else text
+        self.data: Any = self._parse(self.text)
         for place, mark, message in self._early:
             self.faults.append(Fault(self.file, *mark, self.where(place), message))
 

@@ -5,7 +5,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +23,7 @@ from detopt.scoring.evaluate import Evaluator
 from detopt.scoring.score import Score
 from detopt.search.gradient import LBFGS_PENALTY, LBFGS_ROUNDS, GradientSearcher, State, Visit
 from detopt.search.problem import FEASIBLE, Problem, random_starts
+from detopt.study.combinations import Tried, try_combinations
 from detopt.study.detectors import open_detector
 from detopt.study.differentiable import check_differentiable
 from detopt.study.edges import check_bounds, check_ranges
@@ -95,6 +96,10 @@ def optimise_study(
     study = study if seed is None else replace(study, seed=seed)
     check_free(study)
     check_differentiable(study)
+    if study.choices and study.mode == "sampled":
+        place = study.document.position(("choices",), key=True)
+        message = "combinations are tried in expected mode in this version: set mode: expected, or one study for each"
+        raise BadInput([Fault(str(study.path), *place, "choices", message)])
     if study.mode == "sampled":
         from detopt.study.optimise_sampled import optimise_sampled
 
@@ -116,7 +121,18 @@ def optimise_study(
     run = new_run(study.name, manifest(study, command), out)
     detector_text = write_inputs(run, study)
     problem = make_problem(study, lambda u: evaluate(space.place(u), None, key), initial.values)
-    search = Search(study, evaluate, problem, run, progress, None if time_limit is None else started + time_limit)
+    deadline = None if time_limit is None else started + time_limit
+    drawn, starts, tried = study, [], []
+    if study.choices:
+        tried = _try_choices(study, initial.values, run, progress, deadline)
+        best_tried = min(tried, key=lambda t: t.loss)
+        study = study.variant(best_tried.chosen)
+        detector_text = inline_detector(study.document.text)
+        evaluate, space = make_evaluator(study), array_space(study)
+        score = jax.jit(evaluate)
+        problem = make_problem(study, lambda u: evaluate(space.place(u), None, key), initial.values)
+        starts = [[v.unit_interval(best_tried.values[v.name]) for v in space.variables]]
+    search = Search(study, evaluate, problem, run, progress, deadline, starts)
     best, stopped = search.run()
 
     values = {n: float(v) for n, v in study.space.values(best.tolist()).items()}
@@ -127,13 +143,42 @@ def optimise_study(
     final = score(as_arrays(final_detector), None, key)
     seconds = time.monotonic() - started
     scores = {"initial": score_as_dict(study, initial), "final": score_as_dict(study, final)}
-    designs = {"initial": study.detector, "final": final_detector}
+    designs = {"initial": drawn.detector, "final": final_detector}
     rivals = {n: score_as_dict(study, score(as_arrays(study.space.at(v)), None, key)) for n, v in study.rivals.items()}
-    run.finish(describe(study, designs, scores, search.steps, seconds, stopped, rivals), seconds)
+    found = describe(study, designs, scores, search.steps, seconds, stopped, rivals)
+    if tried:
+        found["choices"] = {"chosen": best_tried.chosen, "tried": len(tried), "combinations": drawn.combinations}
+    run.finish(found, seconds)
     from detopt.report.page import write_report
 
     write_report(run)
     return run
+
+
+def _try_choices(
+    study: Study,
+    reference: Any,
+    run: Run,
+    progress: Callable[[Progress], None] | None,
+    deadline: float | None,
+) -> list[Tried]:
+    """Combinations of choices, with a table of them in the run folder. Raises Infeasible where none is any good."""
+    total = min(study.search.combinations, study.combinations)
+
+    def report(tried: list[Tried]) -> None:
+        columns: dict[str, Any] = {name: [t.chosen[name] for t in tried] for name in study.choices}
+        columns |= {"loss": [t.loss for t in tried], "seconds": [t.seconds for t in tried]}
+        run.write_table(columns, "choices")
+        if progress is not None:
+            progress(Progress(len(tried), total, "choices", min(t.loss for t in tried)))
+
+    tried = try_combinations(study, lambda variant, score: make_problem(variant, score, reference), report, deadline)
+    if not np.isfinite([t.loss for t in tried]).any():
+        raise Infeasible(
+            f"none of the {len(tried)} combinations of choices that were tried has a design that meets all constraints. "
+            "Loosen these, widen the bounds, or try more (search: combinations)."
+        )
+    return tried
 
 
 def check_free(study: Study) -> None:
@@ -164,7 +209,10 @@ class Search:
         run: Run | None,
         progress: Callable[[Progress], None] | None,
         deadline: float | None,
+        more_starts: Sequence[Sequence[float]] = (),
     ) -> None:
+        """`more_starts` are points of the unit box."""
+        self.more_starts = more_starts
         self.study, self.evaluate, self.problem, self.folder = study, evaluate, problem, run
         self.progress, self.deadline = progress, deadline
         self.searcher = GradientSearcher(problem, study.search.learning_rate, study.search.steps)
@@ -175,7 +223,7 @@ class Search:
         """The initial design first, then random ones, then the one from weights on a grid."""
         space, search = self.study.space, self.study.search
         drawn = random_starts([self.study.seed, *b"search"], search.restarts, radius_groups(space), len(space))
-        starts = [np.array(space.init), *drawn]
+        starts = [np.array(space.init), *map(np.array, self.more_starts), *drawn]
         if search.placement == "grid":
             starts.append(grid_start(self.evaluate, space, self.problem))
         return np.stack(starts)

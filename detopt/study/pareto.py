@@ -87,6 +87,8 @@ def _check(study: Study) -> None:
     if len(study.objectives) < 2:
         message = f"a front needs two objectives or more, got {len(study.objectives)}: `detopt optimise` is for one"
         raise refuse("objectives", message)
+    if study.choices:
+        raise refuse("choices", "fronts over choices are not in this version: `detopt optimise` tries combinations")
     if study.head is not None:
         raise refuse("head", "fronts with heads are not in this version: set head: none, or run `detopt optimise`")
     for name, term in study.constraints.items():

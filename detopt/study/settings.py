@@ -18,6 +18,7 @@ class GradientSearch:
     )  # starts beside the initial design, drawn at random over the bounds
     learning_rate: Any = quantity("", above=0, max=1, default=0.02, doc="Adam's step in units of a variable's range")
     placement: Literal["free", "grid"] = "free"  # grid: one more start, from optimal weights on a grid of radii
+    combinations: int = whole(60, least=1, most=100_000)  # of the options of choices that are tried; all, if so few
     events: int = whole(8192, least=1)  # sampled: muons a step, for each momentum and angle that a term asks for
 
 

@@ -1,7 +1,8 @@
 """Reading a study: what to optimise, what is free, what counts and what holds. No JAX until it is evaluated."""
 
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +14,10 @@ from detopt.parameters import Space, Variable
 from detopt.scoring.terms import CONSTRAINTS, OBJECTIVES
 from detopt.simulation.physics import Physics
 from detopt.simulation.source import SOURCES, Decay, Gun, Source
+from detopt.study.choices import Options, edited, read_choices
 from detopt.study.detectors import read_detector
 from detopt.study.document import Document, Place
-from detopt.study.faults import BadInput
+from detopt.study.faults import BadInput, Fault
 from detopt.study.library import find
 from detopt.study.meaning import check_meaning
 from detopt.study.plugins import is_from_outside, made
@@ -24,6 +26,7 @@ from detopt.study.rivals import read_rivals
 from detopt.study.schema import read, read_choice, read_file
 from detopt.study.settings import SEARCHES, Audit, GradientSearch, ParetoSearch, Tracking
 from detopt.study.variables import VariablesReader
+from detopt.study.write import inline_detector, resolved_study
 
 __all__ = ["Study", "load_study", "read_source", "read_term"]
 
@@ -39,6 +42,7 @@ class _StudyFile:
     description: str = ""
     mode: Literal["expected", "sampled"] = "expected"
     variables: Any = None
+    choices: Any = None
     rivals: Any = None
     head: Any = "none"
     constraints: Any = None
@@ -72,6 +76,7 @@ class Study:
     audit: Audit
     seed: int
     rivals: dict[str, dict[str, float]] = field(default_factory=dict)  # values of all variables
+    choices: Options = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     included: dict[Place, Path] = field(default_factory=dict)  # source and objectives that stand in files of their own
     document: Document = field(repr=False, compare=False)
@@ -84,6 +89,27 @@ class Study:
     def with_detector(self, path: Path | str) -> "Study":
         """The same study around another detector file. Raises BadInput."""
         return load_study(self.path, detector=Path(path))
+
+    @property
+    def text(self) -> str:
+        """YAML with the detector inside; files of plug-ins and scenes are named as they were."""
+
+        def read(path: Path) -> str:
+            return path.read_text(encoding="utf-8-sig")
+
+        own = self.document.text
+        inside = inline_detector(own) if self.detector_path is None else read(self.detector_path)
+        return resolved_study(own, inside, {place: read(path) for place, path in self.included.items()})
+
+    @property
+    def combinations(self) -> int:
+        """How many there are of one option of each choice."""
+        return math.prod(map(len, self.choices.values()))
+
+    def variant(self, chosen: Mapping[str, str]) -> "Study":
+        """The study with one option of each choice. Raises BadInput where that is no good study."""
+        reader = _Reader(Document(self.path, edited(self.text, self.choices, chosen)), None)
+        return reader.checked()
 
     # The verbs; they import what they need when called.
 
@@ -119,12 +145,30 @@ def load_study(path: Path, detector: Path | None = None) -> Study:
 
     `detector` replaces the one it names, for scoring: what the study frees plays no part then.
     """
-    reader = _Reader(Document(path), detector)
-    study = reader.study()
-    faults = [f for d in reader.documents for f in d.faults]
-    if faults or study is None:
-        raise BadInput(faults)
+    study = _Reader(Document(path), detector).checked()
+    if detector is None and study.choices:
+        _check_choices(study)
     return study
+
+
+def _check_choices(study: Study) -> None:
+    """Raises BadInput where an option by itself does not make a good study."""
+    faults = []
+    for name, options in study.choices.items():
+        first = {n: next(iter(o)) for n, o in study.choices.items()}
+        for option in options:
+            try:
+                study.variant({**first, name: option})
+            except BadInput as bad:
+                place: Place = ("choices", name, option)
+                where = study.document.position(place, key=True)
+                others = "" if len(first) == 1 else " with the first option of the others"
+                faults += [
+                    Fault(str(study.path), *where, f"choices.{name}", f"{option}{others}: {f.message}")
+                    for f in bad.faults
+                ]
+    if faults:
+        raise BadInput(list(dict.fromkeys(faults)))
 
 
 def read_source(data: Any, document: Document, place: Place) -> Source | None:
@@ -169,6 +213,14 @@ class _Reader:
     def fault(self, place: Place, message: str, **options: Any) -> None:
         self.document.fault(place, message, **options)
 
+    def checked(self) -> Study:
+        """Raises BadInput with every fault found."""
+        study = self.study()
+        faults = [f for d in self.documents for f in d.faults]
+        if faults or study is None:
+            raise BadInput(faults)
+        return study
+
     def study(self) -> Study | None:
         data = self.document.data
         top = read_file(_StudyFile, data, self.document, ())
@@ -199,6 +251,8 @@ class _Reader:
         elif detector is not None:
             reader = VariablesReader(self.document, self.notes)
             detector, variables = reader.read(data.get("variables"), detector, variables)
+        free = [name for v in variables for name in v.names]
+        choices = read_choices(data.get("choices"), self.document, detector, free) if self.replacement is None else {}
         rivals = {}
         if detector is not None and self.replacement is None:
             rivals = read_rivals(data.get("rivals"), Space(detector, tuple(variables)), self.document)
@@ -223,6 +277,7 @@ class _Reader:
             audit=audit,
             seed=top["seed"],
             rivals=rivals,
+            choices=choices,
             included=self.included,
             document=self.document,
         )

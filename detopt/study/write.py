@@ -16,7 +16,7 @@ from detopt.study.plugins import files_in
 from detopt.study.scene_files import scene_files_in
 from detopt.units import format_quantity, parse_quantity, split_quantity
 
-__all__ = ["Companions", "detector_with", "inline_detector", "resolved_study"]
+__all__ = ["Companions", "detector_with", "dump_yaml", "inline_detector", "load_yaml", "resolved_study"]
 
 DIGITS = 7  # of the numbers written: 0.1 nm in a millimetre, and short enough to read
 
@@ -29,10 +29,27 @@ def _yaml() -> YAML:
     return yaml
 
 
-def _dump(data: Any) -> str:
+def dump_yaml(data: Any) -> str:
+    """YAML text."""
     buffer = io.StringIO()
     _yaml().dump(data, buffer)
     return buffer.getvalue()
+
+
+def load_yaml(text: str) -> Any:
+    """As it will be written again: comments and layout kept, and what is said once for several places is said in each."""
+    return _unshared(_yaml().load(text), set())
+
+
+def _unshared(data: Any, seen: set[int]) -> Any:
+    """Anchors and their aliases are one object in ruamel: copies, so that one can change without the other."""
+    if isinstance(data, dict | list):
+        if id(data) in seen:
+            return copy.deepcopy(data)
+        seen.add(id(data))
+        for key in data if isinstance(data, dict) else range(len(data)):
+            data[key] = _unshared(data[key], seen)
+    return data
 
 
 def detector_with(
@@ -51,7 +68,7 @@ def detector_with(
     assert written is not None  # it was read before
     design = space.at(values)
     moved = {name: variable for variable in space.variables for name in variable.names}
-    data = _unshared(_yaml().load(text), set())
+    data = load_yaml(text)
     changed = False
     for holder, old, new in _parts(data, written, design):
         for field, declared in quantities(type(new)).items():
@@ -59,18 +76,7 @@ def detector_with(
                 changed = True
                 _set(holder, new, field, declared, moved)
     top = "".join(f"# {line}\n" for line in header)
-    return top + (_dump(data) if changed else text)
-
-
-def _unshared(data: Any, seen: set[int]) -> Any:
-    """Anchors and their aliases are one object in ruamel: copies, so that one can change without the other."""
-    if isinstance(data, dict | list):
-        if id(data) in seen:
-            return copy.deepcopy(data)
-        seen.add(id(data))
-        for key in data if isinstance(data, dict) else range(len(data)):
-            data[key] = _unshared(data[key], seen)
-    return data
+    return top + (dump_yaml(data) if changed else text)
 
 
 def _parts(data: Any, old: Detector, new: Detector) -> Iterable[tuple[Any, Any, Any]]:
@@ -136,13 +142,13 @@ class Companions:
 
     def beside(self, text: str, folder: Path) -> str:
         """The YAML of a file in `folder`, with the files that it names as they will lie beside it."""
-        data = _yaml().load(text)
+        data = load_yaml(text)
         plugins, scenes = list(files_in(data, folder)), list(scene_files_in(data, folder))
         for holder, file in plugins:
             holder["type"] = f"./{self._name(file)}:{holder['type'].partition(':')[2]}"
         for scene, file in scenes:
             scene["path"] = self._name(file)
-        return _dump(data) if plugins or scenes else text
+        return dump_yaml(data) if plugins or scenes else text
 
     def _name(self, file: Path) -> str:
         content, number, name = file.read_bytes(), 1, file.name
@@ -154,17 +160,17 @@ class Companions:
 
 def resolved_study(study_text: str, detector_text: str, included: dict[Place, str]) -> str:
     """The study's YAML with its detector, source and objectives inside, so that one file says everything."""
-    study = _yaml().load(study_text)
-    study["detector"] = _yaml().load(detector_text)
+    study = load_yaml(study_text)
+    study["detector"] = load_yaml(detector_text)
     for place, text in included.items():
         holder = study
         for step in place[:-1]:
             holder = holder[step]
-        entry = _yaml().load(text).items()
+        entry = load_yaml(text).items()
         holder[place[-1]] = {k: v for k, v in entry if k not in ("schema", "name", "description")}
-    return _dump(study)
+    return dump_yaml(study)
 
 
 def inline_detector(study_text: str) -> str:
     """The detector that stands inside a study, as a file of its own."""
-    return _dump(_yaml().load(study_text)["detector"])
+    return dump_yaml(load_yaml(study_text)["detector"])

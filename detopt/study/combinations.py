@@ -1,0 +1,138 @@
+"""The best combination of a study's choices: each that is tried gets a short gradient search of its own.
+
+Combinations that differ in numbers alone share what is compiled.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from detopt.backend import jax, jnp
+from detopt.detector.detector import Detector
+from detopt.detector.surfaces import as_arrays
+from detopt.scoring.score import Score
+from detopt.search.discrete import AT_ONCE, Combination, search_combinations
+from detopt.search.gradient import GradientSearcher
+from detopt.search.problem import Problem
+from detopt.study.evaluate import make_evaluator
+from detopt.study.studies import Study
+
+__all__ = ["Tried", "try_combinations"]
+
+ADAM_STEPS, LBFGS_ROUNDS = 75, 2  # of a short search
+STARTS = 2  # of each combination: the design as drawn, and what was best for the best one so far
+
+
+class Tried(NamedTuple):
+    """One combination after its short search."""
+
+    chosen: dict[str, str]
+    loss: float  # relative to the study as drawn; infinite where no design meets the constraints
+    values: dict[str, float]  # of its design variables
+    seconds: float
+
+
+def try_combinations(
+    study: Study,
+    problem_of: Callable[[Study, Callable[..., Score]], Problem],
+    report: Callable[[list[Tried]], None],
+    deadline: float | None = None,
+) -> list[Tried]:
+    """Search the combinations of a study in `expected` mode.
+
+    Args:
+        study: with choices.
+        problem_of: the loss of a variant, from its score.
+        report: called with all that were tried so far.
+        deadline: by `time.monotonic`, after which nothing new is tried.
+
+    Returns:
+        All that were tried, in that order.
+    """
+    names = [list(options) for options in study.choices.values()]
+    polisher = _Polisher(study, problem_of)
+    tried: list[Tried] = []
+
+    def score(wanted: list[Combination]) -> list[float]:
+        if deadline is not None and tried and time.monotonic() > deadline:
+            return [np.inf] * len(wanted)
+        chosen = [dict(zip(study.choices, (n[i] for n, i in zip(names, c, strict=True)), strict=True)) for c in wanted]
+        best = min(tried, key=lambda t: t.loss, default=None)
+        tried.extend(polisher(chosen, {} if best is None else best.values))
+        report(tried)
+        return [t.loss for t in tried[-len(wanted) :]]
+
+    search_combinations([len(n) for n in names], score, study.search.combinations, study.seed)
+    return tried
+
+
+class _Polisher:
+    """Short gradient searches of some combinations."""
+
+    def __init__(self, study: Study, problem_of: Callable[[Study, Callable[..., Score]], Problem]) -> None:
+        self.study, self.problem_of = study, problem_of
+        self._kinds: dict[Any, _Kind] = {}
+
+    def __call__(self, chosen: list[dict[str, str]], known: dict[str, float]) -> list[Tried]:
+        """Of each, from the design as drawn and from known values of its variables."""
+        started = time.monotonic()
+        variants = [self.study.variant(c) for c in chosen]
+        kinds = [self._kind(v) for v in variants]
+        found: dict[int, tuple[float, dict[str, float]]] = {}
+        for kind in dict.fromkeys(kinds):
+            rows = [i for i, k in enumerate(kinds) if k is kind]
+            found |= dict(zip(rows, kind([variants[i] for i in rows], known), strict=True))
+        seconds = (time.monotonic() - started) / len(chosen)
+        return [Tried(c, *found[i], seconds) for i, c in enumerate(chosen)]
+
+    def _kind(self, variant: Study) -> "_Kind":
+        arrays = as_arrays(variant.detector)
+        fixed = (variant.space.variables, variant.prices, variant.physics, variant.source, variant.min_hits)
+        efficiencies = tuple(
+            s.efficiency for s in variant.detector.sensors()
+        )  # which patterns of hits count follows them
+        key = (jax.tree.structure(arrays), efficiencies, str((*fixed, variant.objectives, variant.constraints)))
+        if key not in self._kinds:
+            self._kinds[key] = _Kind(variant, self.problem_of)
+        return self._kinds[key]
+
+
+class _Kind:
+    """Combinations whose detectors are made of the same elements: compiled once."""
+
+    def __init__(self, first: Study, problem_of: Callable[[Study, Callable[..., Score]], Problem]) -> None:
+        evaluate = make_evaluator(first)
+
+        def score(u: Float[Array, " n"], detector: Detector) -> Score:
+            return evaluate(replace(first.space, detector=detector).place(u), None, None)
+
+        self._searcher = GradientSearcher(problem_of(first, score), first.search.learning_rate, ADAM_STEPS)
+
+    def __call__(self, variants: list[Study], known: dict[str, float]) -> list[tuple[float, dict[str, float]]]:
+        """Loss and design of each, at most `AT_ONCE`."""
+        padded = [*variants, *variants[:1] * (AT_ONCE - len(variants))]
+        starts = [_coordinates(v, values) for v in padded for values in ({}, known)]
+        designs = [d for v in padded for d in [as_arrays(v.detector)] * STARTS]
+        stacked = jax.tree.map(lambda *each: jnp.stack(each), *designs)
+        state, converging = None, 0
+        for round_ in self._searcher.rounds(jnp.asarray(starts), (stacked,)):
+            state, converging = round_.state, converging + (round_.phase == "lbfgs")
+            if converging == LBFGS_ROUNDS:
+                break
+        assert state is not None
+        losses = np.asarray(state.best_loss).reshape(-1, STARTS)
+        points = np.asarray(state.best_u).reshape(len(padded), STARTS, -1)
+        best = losses.argmin(axis=1)
+        return [
+            (float(losses[i, j]), {n: float(x) for n, x in v.space.values(points[i, j].tolist()).items()})
+            for i, (v, j) in enumerate(zip(variants, best, strict=False))
+        ]
+
+
+def _coordinates(study: Study, values: dict[str, float]) -> list[float]:
+    """A design in the unit box; what is not known is as drawn."""
+    return [v.unit_interval(values.get(v.name, v.init)) for v in study.space.variables]
