@@ -65,6 +65,7 @@ class Examples(NamedTuple):
     along: Float[Array, "rows m"]  # of which combination of the values the slope is
     slope: Float[Array, "rows n"]
     used_slopes: Array  # rows of the last three
+    moves: Float[Array, " n"]  # 1 for coordinates that slopes are known for, 0 for options of choices
 
 
 class Anchors(NamedTuple):
@@ -97,8 +98,9 @@ def examples(
     along: np.ndarray,
     slope: np.ndarray,
     rows: int,
+    moves: np.ndarray,
 ) -> Examples:
-    """Arrays of so many rows."""
+    """Arrays of so many rows; `moves` says which coordinates have slopes."""
 
     def padded(array: np.ndarray) -> Array:
         full = np.zeros((rows, *array.shape[1:]), np.float32)
@@ -108,8 +110,9 @@ def examples(
     slope = np.clip(slope, -_STEEPEST, _STEEPEST)
     used, used_slopes = (jnp.asarray(len(x), jnp.int32) for x in (u, at))
     return Examples(
-        padded(u), padded(values), padded(weight), used, padded(at), padded(along), padded(slope), used_slopes
-    )
+        padded(u), padded(values), padded(weight), used, padded(at), padded(along), padded(slope), used_slopes,
+        jnp.asarray(moves, jnp.float32),
+    )  # fmt: skip
 
 
 @eqx.filter_jit
@@ -130,6 +133,7 @@ def _fitted(emulator: Emulator, known: Examples, key: PRNGKeyArray, rates: Array
                 return jax.jacrev(lambda u: model.each(u) @ along)(u)
 
             wrong = jax.vmap(slopes)(known.at[rows], known.along[rows]) - known.slope[rows][:, None]
+            wrong = wrong * known.moves[None, None, :]
             total += jnp.asarray(SLOPE_SHARE, total.dtype) * jnp.mean(jnp.sum(wrong**2, axis=-1))
         return MEMBERS * total
 
@@ -169,12 +173,13 @@ def anchored(
     values: Float[Array, "p m"],
     along: Float[Array, "p m"],
     slope: Float[Array, "p n"],
+    moves: Float[Array, " n"],
 ) -> Anchors:
     """What has to be added close to known designs: of all corrections that give the known slope the smallest."""
 
     def one(u: Array, values: Array, along: Array, slope: Array) -> Anchors:
         said, back = jax.vjp(emulator, u)
-        missing = jnp.clip(slope, -_STEEPEST, _STEEPEST) - back(along)[0]
+        missing = moves * (jnp.clip(slope, -_STEEPEST, _STEEPEST) - back(along)[0])
         return Anchors(u, values - said, along[:, None] * missing[None] / jnp.sum(along**2))
 
     return jax.vmap(one)(u, values, along, slope)

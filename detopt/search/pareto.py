@@ -28,6 +28,7 @@ from detopt.search.emulator import (
     weighed,
 )
 from detopt.search.fronts import best_subset, directions, ranks
+from detopt.search.options import OptionCodes
 from detopt.search.problem import in_order
 from detopt.simulation.streams import stream
 
@@ -40,6 +41,7 @@ _CLIMB = 60  # steps of a population on the emulator
 _LONGEST, _SHORTEST = 0.03, 5e-4  # of its steps, in the unit box
 _TRUST = 0.15  # how far around known designs an emulator is believed
 _SCATTER = 0.03  # by which starts of the climb are moved at random
+_OTHERS = 3  # points with another option that are looked at, for each that is known to be good
 
 
 class Plan(NamedTuple):
@@ -52,9 +54,10 @@ class Plan(NamedTuple):
     population: int  # designs of a round with gradients
 
     @classmethod
-    def of(cls, evaluations: int, gradients: bool = True) -> "Plan":
-        """Shares that did well with 600, 6 000 and 13 000 evaluations."""
-        first, learned = max(evaluations // 16, _LEAST), evaluations // 6 if gradients else evaluations
+    def of(cls, evaluations: int, gradients: bool = True, choices: bool = False) -> "Plan":
+        """Shares that did well with 600, 6 000 and 13 000 evaluations; with choices these are settled before gradients."""
+        first = max(evaluations // 16, _LEAST)
+        learned = evaluations // (2 if choices else 6) if gradients else evaluations
         batch = max(evaluations // (64 if gradients else 32), _LEAST)
         return cls(evaluations, first, batch, learned, max(evaluations // 90, _LEAST))
 
@@ -109,6 +112,7 @@ class FrontSearcher:
         seed: int,
         noisy: bool = False,
         groups: list[list[int]] | None = None,
+        codes: OptionCodes | None = None,
     ) -> None:
         """
         Args:
@@ -120,18 +124,21 @@ class FrontSearcher:
             seed: of all random choices.
             noisy: whether values have errors; then without slopes.
             groups: variables that are interchangeable, see `random_starts`.
+            codes: which coordinates are options of choices; none where it is not given.
         """
         self.scores, self.slopes, self.inside, self.start = scores, slopes, inside, start
         assert not (noisy and slopes), "only exact slopes are used"
         self.plan, self.noisy, self.groups = plan, noisy, groups or []
         self.seed, self.key = seed, jax.random.key(seed)
+        self.codes = OptionCodes(start.shape[1]) if codes is None else codes
 
     def init(self) -> State:
         """The first sample: a Latin hypercube, and the points to begin with."""
         rng, size = np.random.default_rng([self.seed, *b"first"]), self.start.shape[1]
         number = self.plan.first
-        cells = np.stack([rng.permutation(number) for _ in range(size)], axis=1)
-        u = self._within(in_order((cells + rng.uniform(size=cells.shape)) / number, self.groups))
+        cells = np.stack([rng.permutation(number) for _ in range(self.codes.continuous)], axis=1)
+        u = in_order((cells + rng.uniform(size=cells.shape)) / number, self.groups)
+        u = self._within(self.codes.with_codes(u, self.codes.balanced(number, rng)))
         u[: len(self.start)] = self.start
         values = self.scores(u, stream(self.key, "first"))
         nothing = np.zeros((0, size)), np.zeros((0, values.shape[1])), np.zeros((0, size))
@@ -154,8 +161,9 @@ class FrontSearcher:
         else:
             known = self.told(emulator, state.archive)
             u = state.archive.u[best_subset(known, number, np.zeros(known.shape[1]))]
-            u = self._within(np.clip(u + _SCATTER * rng.normal(size=u.shape), 0.0, 1.0))
-            u = self._climb(emulator, u, None)
+            u = self._climb(emulator, self._scattered(u, rng), None)
+            if self.codes.sizes and not steep:
+                u = self._with_others(emulator, u, rng)
         key = stream(self.key, f"round {state.rounds}")
         values = self.scores(u, key)
         spent = state.spent + len(u) * (GRADIENT if steep else 1)
@@ -174,6 +182,24 @@ class FrontSearcher:
         archive = archive._replace(u=np.concatenate([archive.u, u]), values=np.concatenate([archive.values, values]))
         return State(archive, emulator, current, state.rounds + 1, spent)
 
+    def _scattered(self, u: Float[np.ndarray, "p n"], rng: np.random.Generator) -> Float[np.ndarray, "p n"]:
+        """The same points, moved a little at random."""
+        return self._within(np.clip(u + self.codes.moves * _SCATTER * rng.normal(size=u.shape), 0.0, 1.0))
+
+    def _with_others(
+        self, emulator: Emulator, u: Float[np.ndarray, "p n"], rng: np.random.Generator
+    ) -> Float[np.ndarray, "p n"]:
+        """Of these points and of others with another option each, those that promise most together; some of both kinds."""
+        others = np.concatenate([self.codes.mutated(u, rng) for _ in range(_OTHERS)])
+        others = self._climb(emulator, self._scattered(others, rng), None)
+        half = len(u) // 2
+
+        def best(of: Float[np.ndarray, "p n"], number: int) -> Float[np.ndarray, "q n"]:
+            said = np.asarray(predicted(emulator, _small(of)), float)
+            return of[best_subset(said, number, np.zeros(said.shape[1]))]
+
+        return np.concatenate([best(u, len(u) - half), best(others, half)])
+
     def told(self, emulator: Emulator, archive: Archive) -> Float[np.ndarray, "rows m"]:
         """The values of all designs of the archive; where these have errors, as the emulator has it."""
         return np.asarray(predicted(emulator, _small(archive.u)), float) if self.noisy else archive.values
@@ -188,7 +214,9 @@ class FrontSearcher:
         rank = ranks(values)
         weight = 0.02 + 1 / (1 + (rank / max(float(np.median(rank)), 1.0)) ** 2)
         rows = self.plan.evaluations + self.plan.first
-        known = examples(archive.u, values, weight / weight.mean(), archive.at, archive.along, archive.slope, rows)
+        known = examples(
+            archive.u, values, weight / weight.mean(), archive.at, archive.along, archive.slope, rows, self.codes.moves
+        )
         for i in range(6 if first else 1):
             key = stream(self.key, f"fit {state.rounds} {i}")
             emulator = fit(emulator, known, key, 3e-3 if first else 1.5e-3 if not len(archive.at) else 1e-3)
@@ -199,13 +227,15 @@ class FrontSearcher:
     ) -> Float[np.ndarray, "p n"]:
         """Where a population gets to on the emulator, by Adam on the slopes of the hypervolume."""
         here, size = _small(u), len(u)
-        low, high = np.maximum(u - _TRUST, 0.0), np.minimum(u + _TRUST, 1.0)
+        reach = _TRUST * self.codes.moves
+        low, high = np.maximum(u - reach, 0.0), np.minimum(u + reach, 1.0)
         outputs = emulator.middle.shape[0]
         anchors = Anchors(
             here, jnp.zeros((size, outputs), here.dtype), jnp.zeros((size, outputs, u.shape[1]), here.dtype)
         )
         if known is not None:
-            anchors = anchored(emulator, here, *map(_small, (known.values, known.along, known.slope)))
+            told = known.values, known.along, known.slope, self.codes.moves
+            anchors = anchored(emulator, here, *map(_small, told))
         reference = np.zeros(outputs)
         first, second, at = np.zeros_like(u), np.zeros_like(u), u
         said = np.asarray(weighed(emulator, here, anchors.shift, anchors)[0], float)

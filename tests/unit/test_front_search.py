@@ -7,6 +7,7 @@ from detopt.backend import jax, jnp
 from detopt.search.constraints import Inside
 from detopt.search.emulator import anchored, examples, fit, new_emulator, weighed
 from detopt.search.fronts import best_subset, hypervolume, nondominated
+from detopt.search.options import OptionCodes
 from detopt.search.pareto import FrontSearcher, Plan
 
 pytestmark = pytest.mark.usefixtures("small_networks")
@@ -116,7 +117,7 @@ def test_anchored_emulator_agrees_with_what_is_known():
     values, slope = np.asarray(VALUES(u)), np.asarray(SLOPES(u, weights))
     emulator = new_emulator(values, 4, jax.random.key(0))  # untrained
     columns = [jnp.asarray(x, jnp.float32) for x in (u, values, weights, slope)]
-    said, slopes = weighed(emulator, columns[0], columns[2], anchored(emulator, *columns))
+    said, slopes = weighed(emulator, columns[0], columns[2], anchored(emulator, *columns, jnp.ones(4, jnp.float32)))
     np.testing.assert_allclose(said, values, atol=1e-5)
     np.testing.assert_allclose(slopes, slope, atol=1e-5)
 
@@ -129,10 +130,70 @@ def test_slopes_teach():
     fresh = rng.uniform(size=(200, 4))
     errors = []
     for known in (0, 40):
-        listed = examples(u, values, np.ones(40), u[:known], weights[:known], slope[:known], 64)
+        listed = examples(u, values, np.ones(40), u[:known], weights[:known], slope[:known], 64, np.ones(4))
         emulator = new_emulator(values, 4, jax.random.key(1))
         for i in range(3):
             emulator = fit(emulator, listed, jax.random.key(i), 3e-3)
         said = jax.vmap(emulator)(jnp.asarray(fresh, jnp.float32))
         errors.append(float(np.std(np.asarray(said)[:, 0] - np.asarray(VALUES(fresh))[:, 0])))
     assert errors[1] < 0.7 * errors[0]
+
+
+# Three choices of three options shift both values; what the second and third do best depends on the first.
+SHIFTS = np.array(
+    [
+        [
+            [
+                [0.1 * (b != a) - 0.15 * (a == 0), 0.1 * (c != (a + 1) % 3) + 0.15 * (a == 0) + 0.3 * (a == 2)]
+                for c in range(3)
+            ]
+            for b in range(3)
+        ]
+        for a in range(3)
+    ]
+)
+CODES = OptionCodes(4, (3, 3, 3))
+
+
+def exact_with_options(points=2000):
+    t = np.linspace(0, 1, points)
+    front = np.stack([t**2 * L2, (1 - t) ** 2 * L2], 1) - 1
+    return hypervolume((front[:, None] + SHIFTS.reshape(-1, 2)[None]).reshape(-1, 2), REFERENCE)
+
+
+def with_options(seed=1):
+    def shift(u):
+        return SHIFTS[tuple(CODES.options(u).T)]
+
+    def scores(u, key):
+        return np.asarray(VALUES(jnp.asarray(u[:, :4]))) + shift(u)
+
+    def slopes(u, weights, key):
+        found = np.asarray(SLOPES(jnp.asarray(u[:, :4]), jnp.asarray(weights)))
+        return np.concatenate([found, np.zeros((len(u), 9))], axis=1)
+
+    start = CODES.with_codes(np.full((1, 4), 0.9), np.zeros((1, 3), int))
+    return FrontSearcher(scores, slopes, None, start, Plan.of(700, choices=True), seed, codes=CODES)
+
+
+def test_options_are_found_and_stay_what_they_are():
+    archive = run(with_options()).archive
+    codes = archive.u[:, 4:].reshape(-1, 3, 3)
+    assert np.isin(codes, (0.0, 1.0)).all()
+    assert (codes.sum(-1) == 1).all()
+    assert hypervolume(archive.values, REFERENCE) > 0.97 * exact_with_options()
+    best = CODES.options(archive.u[nondominated(archive.values)])
+    # Two of the 27 combinations make the front: the first option with its companions, the second with its.
+    assert {tuple(row) for row in best[len(best) // 10 :].tolist()} >= {(0, 0, 1), (1, 1, 2)}
+
+
+def test_codes():
+    options = np.array([[0, 2, 1], [1, 0, 0]])
+    u = CODES.with_codes(np.zeros((2, 4)), options)
+    assert u.shape == (2, 13)
+    assert CODES.moves.tolist() == [True] * 4 + [False] * 9
+    np.testing.assert_array_equal(CODES.options(u), options)
+    changed = CODES.options(CODES.mutated(np.repeat(u, 50, axis=0), np.random.default_rng(0)))
+    assert ((changed != np.repeat(options, 50, axis=0)).sum(axis=1) == 1).all()
+    balanced = CODES.balanced(30, np.random.default_rng(0))
+    assert (np.apply_along_axis(np.bincount, 0, balanced) == 10).all()
