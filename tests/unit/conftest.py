@@ -43,6 +43,23 @@ search: {type: gradient, steps: 30, restarts: 1}
 seed: 1
 """
 
+TWO = """\
+objectives:
+  d0: {type: resolution, of: d0, momentum: 1 GeV, worst: 100 um}
+  cost: {type: cost}
+constraints:
+  gap: {type: minimum_gap, min: 5 mm}
+"""
+
+
+@pytest.fixture(scope="session")
+def front_text(study_text) -> str:
+    """The study with two objectives in conflict, and a search for their front."""
+    start, end = study_text.index("objectives:"), study_text.index("cost: {sensor_area")
+    return (study_text[:start] + TWO + study_text[end:]).replace(
+        "search: {type: gradient, steps: 30, restarts: 1}", "search: {type: pareto, evaluations: 400, points: 20}"
+    )
+
 
 @pytest.fixture(scope="module")
 def small_networks():
