@@ -147,7 +147,7 @@ class Run:
         if not path.is_file():
             raise RunError(f"{path} is missing: the run has none, or did not get that far")
         try:
-            with np.load(path) as stored:
+            with path.open("rb") as file, np.load(file) as stored:
                 return dict(stored)
         except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
             raise RunError(f"{path} is damaged: {error}") from None

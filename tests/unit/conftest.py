@@ -61,15 +61,29 @@ def front_text(study_text) -> str:
     )
 
 
-@pytest.fixture(scope="module")
-def small_networks():
-    """Emulators for few variables, so that searches of a front are quick."""
+SMALL_NETWORKS = {"WIDTH": 32, "DEPTH": 2, "STEPS": 300, "BATCH": 128, "SLOPE_BATCH": 32}
+
+
+def networks(**settings):
+    """The settings, while emulators have them."""
     from detopt.search import emulator
 
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"WIDTH": 32, "DEPTH": 2, "STEPS": 300, "BATCH": 128, "SLOPE_BATCH": 32}.items():
+        for name, value in settings.items():
             patch.setattr(emulator, name, value)
-        yield
+        yield settings
+
+
+@pytest.fixture(scope="module")
+def small_networks():
+    """Emulators for few variables, so that searches of a front are quick."""
+    yield from networks(**SMALL_NETWORKS)
+
+
+@pytest.fixture(scope="module")
+def tiny_networks():
+    """Emulators that hardly learn, where it does not matter how good a front is."""
+    yield from networks(**{**SMALL_NETWORKS, "STEPS": 30})
 
 
 @pytest.fixture(scope="session")

@@ -1,21 +1,26 @@
 """A search for a front that is stopped and goes on finds what it would have found, bit for bit; or says why it cannot."""
 
+import copy
 import json
 import os
 import shutil
 import subprocess
 import sys
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 import detopt
+from detopt.backend import jax, jnp
 from detopt.runs import Run, RunError
+from detopt.study import front_points, pareto, resume
+from detopt.study.front_simulator import FrontSimulator, Scale
 from detopt.study.optimise import Infeasible
 from detopt.study.pareto import asked
 from detopt.study.studies import load_study
 
-pytestmark = pytest.mark.usefixtures("small_networks")
+pytestmark = pytest.mark.usefixtures("tiny_networks")
 
 
 class Stop(Exception):
@@ -42,23 +47,37 @@ def said(run):
     return result, tables, run.rounds.drop_columns(["seconds"]).to_pydict()
 
 
+def no_report(run):
+    (run.folder / "report.html").write_text("its report is tested elsewhere")
+
+
 @pytest.fixture(scope="module")
-def exact(tmp_path_factory, small_text, front_text, small_networks):
+def quick():
+    """Simulators are compiled once for a study, and reports are short."""
+    made = {}
+
+    def simulator(study, scale=None):
+        key = asked(study)
+        if key not in made:
+            made[key] = FrontSimulator(study)
+        found = copy.copy(made[key])
+        found.scale = found.scale if scale is None else scale
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (pareto, resume):
+            patch.setattr(module, "FrontSimulator", simulator)
+        patch.setattr("detopt.report.front.write_front_report", no_report)
+        yield
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory, small_text, front_text, tiny_networks, quick):
     """A folder with a study, and a run that was not stopped."""
     folder = tmp_path_factory.mktemp("exact")
     (folder / "small.yaml").write_text(small_text)
     (folder / "study.yaml").write_text(front_text)
     return folder, detopt.load(folder / "study.yaml").pareto(seed=3, out=folder / "whole")
-
-
-@pytest.fixture(scope="module")
-def sampled(tmp_path_factory, small_networks):
-    """The same of a study whose scores have errors."""
-    folder = tmp_path_factory.mktemp("sampled")
-    text = (detopt.load("spectrometer_tradeoff").path).read_text()
-    text = text.replace("evaluations: 800, points: 50, events: 8192", "evaluations: 200, points: 8, events: 2048")
-    (folder / "study.yaml").write_text(text.replace("audit: {events: 100000}", "audit: {events: 8192}"))
-    return folder, detopt.load(folder / "study.yaml").pareto(seed=1, out=folder / "whole")
 
 
 def stopped(folder, call, out, kind=Stop, seed=3):
@@ -78,38 +97,50 @@ def test_goes_on_bit_for_bit(exact, tmp_path, calls):
             detopt.resume(run.folder, progress=stop_at(call))
     again = detopt.resume(run.folder)
     assert said(again) == said(whole)
-    assert (run.folder / "report.html").stat().st_size > 10_000
     assert len(run.manifest["resumed"]) == len(calls)
     seconds = np.asarray(again.rounds.column("seconds"))
     assert (np.diff(seconds) > 0).all()
     assert again.front_result["seconds"] > seconds[-1]
 
 
-def test_an_audit_goes_on(sampled, tmp_path):
-    """What was scored again before the kill is not scored once more."""
-    folder, whole = sampled
-    rounds = whole.rounds.num_rows
-    run, _ = stopped(folder, rounds + 5, tmp_path / "run", seed=1)
-    phases = []
+class Scores(NamedTuple):
+    values: Any
+    errors: Any
 
-    def progress(state):
-        phases.append((state.phase, state.note, state.done))
-        if state.note == "to publish" and state.done == 3:
-            raise Stop
 
+def test_an_audit_goes_on(exact, tmp_path, monkeypatch):
+    """What was scored again before a kill is not scored once more; other designs are."""
+    folder, _ = exact
+    study, u = load_study(folder / "study.yaml"), np.random.default_rng(1).uniform(size=(5, 3))
+
+    def make_sampler(*_):
+        def score(detector, head, key):
+            values = jax.random.uniform(key, (2,), jnp.float32, 1.0, 2.0)
+            return Scores(values, 0.1 * values)
+
+        return score
+
+    monkeypatch.setattr(front_points, "make_sampler", make_sampler)
+    scale, done = Scale(np.ones(2), np.ones(2), np.ones(2)), []
+
+    def audit(name, purpose, designs, progress=lambda p: done.append(p.done)):
+        done.clear()
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "manifest.json").touch()
+        return front_points._Audit(study, scale, Run(tmp_path / name), progress)(designs, purpose)
+
+    whole = [audit("whole", purpose, u) for purpose in ("choose", "publish")]
+    assert not np.array_equal(*whole)
     with pytest.raises(Stop):
-        detopt.resume(run.folder, progress=progress)
-    assert phases[0] == ("audit", "to choose", 6)
-    phases.clear()
-    again = detopt.resume(run.folder, progress=lambda s: phases.append((s.phase, s.note, s.done)))
-    assert phases[0] == ("audit", "to publish", 4)
-    assert said(again) == said(whole)
-
-
-def test_a_sampled_search_goes_on(sampled, tmp_path):
-    folder, whole = sampled
-    run, _ = stopped(folder, 4, tmp_path / "run", seed=1)
-    assert said(detopt.resume(run.folder)) == said(whole)
+        audit("run", "choose", u, stop_at(3))
+    np.testing.assert_array_equal(audit("run", "choose", u), whole[0])
+    assert done == [4, 5]
+    np.testing.assert_array_equal(audit("run", "publish", u), whole[1])
+    assert done == [1, 2, 3, 4, 5]
+    np.testing.assert_array_equal(audit("run", "choose", u), whole[0])
+    assert done == []
+    audit("run", "choose", u[:4])
+    assert done == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("what", ["write_table", "write_json", "report"])
@@ -160,7 +191,7 @@ def test_a_checkpoint_that_is_missing_or_damaged(exact, tmp_path, cli):
 
 
 def test_nothing_is_left_to_do(exact, cli):
-    folder, whole = exact
+    _, whole = exact
     before = said(whole), whole.manifest, (whole.folder / "report.html").read_bytes()
     answer = cli("resume", whole.folder)
     assert answer.code == 2
