@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["load", "open_run"]
+__all__ = ["load", "open_run", "resume"]
 
 
 def load(path: str | Path) -> Any:
@@ -40,3 +40,10 @@ def open_run(folder: str | Path) -> "Run":
     from detopt.runs import Run
 
     return Run(folder)
+
+
+def resume(folder: str | Path, progress: Any = None, time_limit: float | None = None) -> "Run":
+    """Go on with a search for a front that was stopped; see `detopt.study.resume.resume_run`."""
+    from detopt.study.resume import resume_run
+
+    return resume_run(folder, progress=progress, time_limit=time_limit)

@@ -1,13 +1,17 @@
 """Run folders: what a run leaves behind, written so that a kill at any moment loses nothing that was finished.
 
 `runs/<study>/<timestamp>/` holds study.yaml, manifest.json, history.parquet, detector.yaml, result.json, figures/ and
-report.html; with a head also checkpoint/ (design and head as they learn) and heads/ (those of the audit).
+report.html; with a head also checkpoint/ (design and head as they learn) and heads/ (those of the audit). A front has
+front.parquet, rounds.parquet, and in checkpoint/ what `detopt resume` goes on from.
 """
 
 import json
 import os
+import socket
 import tempfile
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,6 +110,11 @@ class Run:
         return (self.folder / "result.json").is_file()
 
     @property
+    def complete(self) -> bool:
+        """Whether all is written, to the report."""
+        return self.finished and "finished" in self.manifest and (self.folder / "report.html").is_file()
+
+    @property
     def history(self) -> "pa.Table":
         """One row for each start and step of the search; empty where none was written."""
         import pyarrow as pa
@@ -137,8 +146,11 @@ class Run:
         path = self.folder / name
         if not path.is_file():
             raise RunError(f"{path} is missing: the run has none, or did not get that far")
-        with np.load(path) as stored:
-            return dict(stored)
+        try:
+            with path.open("rb") as file, np.load(file) as stored:
+                return dict(stored)
+        except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
+            raise RunError(f"{path} is damaged: {error}") from None
 
     def write_json(self, name: str, data: dict[str, Any]) -> None:
         """Write JSON; NaN is refused, since it is not JSON."""
@@ -170,6 +182,37 @@ class Run:
         ended = datetime.now(UTC).isoformat(timespec="seconds")
         self.write_json("manifest.json", {**self.manifest, "finished": ended, "seconds": seconds})
 
+    def reopen(self, note: dict[str, Any]) -> None:
+        """Go on with a run: note it in the manifest, and take away what says that all is written."""
+        (self.folder / "report.html").unlink(missing_ok=True)
+        known = {k: v for k, v in self.manifest.items() if k not in ("finished", "seconds")}
+        self.write_json("manifest.json", {**known, "resumed": [*known.get("resumed", []), note]})
+        for depth in ("", "*/"):
+            for path in self.folder.glob(f"{depth}.*.????????"):  # of a kill in the middle of `write_atomically`
+                path.unlink()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Work on the folder alone. Raises RunError where another process does.
+
+        The system lets go of the lock when the process ends, however it ends.
+        """
+        path = self.folder / "checkpoint" / "lock"
+        try:
+            path.parent.mkdir(exist_ok=True)
+            file = path.open("a+")
+        except OSError as error:
+            raise RunError(f"cannot write the run folder: {error}") from None
+        with file:
+            if not _locked(file.fileno()):
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+                raise RunError(f"{self.folder} is being worked on by {holder}: wait until it ends, or stop it")
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
+            yield
+
     def write_table(self, columns: Mapping[str, Any], name: str = "history") -> None:
         """Write a whole table; the old one stands until the new one is complete."""
         import pyarrow as pa
@@ -178,6 +221,21 @@ class Run:
         sink = pa.BufferOutputStream()
         pq.write_table(pa.table(dict(columns)), sink)
         write_atomically(self.folder / f"{name}.parquet", sink.getvalue().to_pybytes())
+
+
+def _locked(file: int) -> bool:
+    """Lock an open file; False where another process has. Where there are no locks, all goes without."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without
+        return True
+    return True
 
 
 def new_run(study: str, manifest: dict[str, Any], out: Path | str | None = None) -> Run:

@@ -9,7 +9,7 @@ import typer
 
 from detopt import __version__
 from detopt.cli.elements import element_rows
-from detopt.cli.fronts import pareto, point
+from detopt.cli.fronts import pareto, point, resume
 from detopt.cli.gradients import gradients
 from detopt.cli.image import image
 from detopt.cli.materials import materials
@@ -29,6 +29,7 @@ from detopt.cli.options import (
 )
 from detopt.cli.progress import progress_bar
 from detopt.cli.simulate import simulate
+from detopt.cli.stopping import stoppable
 from detopt.cli.tables import result_tables, score_tables, table
 
 __all__ = ["app", "main"]
@@ -45,7 +46,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line: exit code 0, 1 (failed) or 2 (bad input), and never a traceback for bad input."""
+    """Run the command line: exit code 0, 1 (failed), 2 (bad input) or 130 (stopped); no traceback for bad input."""
     from detopt.runs import RunError
     from detopt.study.faults import BadInput
 
@@ -60,9 +61,6 @@ def main() -> None:
     except RunError as error:
         print(f"detopt: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("\ndetopt: interrupted; what was finished is in the run folder (see `detopt runs`)", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------------
@@ -277,7 +275,7 @@ def optimise(
 
     command = "detopt " + " ".join(sys.argv[1:])
     try:
-        with progress_bar(quiet) as progress:
+        with stoppable(), progress_bar(quiet) as progress:
             run = optimise_study(loaded, seed=seed, out=out, progress=progress, time_limit=time_limit, command=command)
     except Infeasible as error:
         fail(str(error))
@@ -292,6 +290,7 @@ def optimise(
 
 
 app.command(epilog="Example: detopt pareto studies/tracker_tradeoff.yaml --seed 1")(pareto)
+app.command(epilog="Example: detopt resume runs/tracker_tradeoff/2026-01-31T12-00-00")(resume)
 app.command(epilog="Example: detopt point runs/tracker_tradeoff/2026-01-31T12-00-00:17 --out mine.yaml")(point)
 
 

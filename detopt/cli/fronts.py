@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,9 +17,10 @@ from detopt.cli.options import (
     print_json,
 )
 from detopt.cli.progress import progress_bar
+from detopt.cli.stopping import stoppable
 from detopt.cli.tables import table
 
-__all__ = ["pareto", "point"]
+__all__ = ["pareto", "point", "resume"]
 
 
 def pareto(
@@ -33,7 +34,10 @@ def pareto(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Search the front of a study's objectives: the designs that no other design beats in all of them."""
+    """Search the front of a study's objectives: the designs that no other design beats in all of them.
+
+    Stop it at any time, with Ctrl-C for instance, and go on with `detopt resume RUN`.
+    """
     from dataclasses import replace
 
     from detopt.study.files import load_kind
@@ -41,21 +45,52 @@ def pareto(
     loaded = load_kind(study, "study")
     if evaluations is not None:
         loaded = replace(loaded, front=replace(loaded.front, evaluations=evaluations))
-    from detopt.report.front import front_rows
     from detopt.study.optimise import Infeasible
     from detopt.study.pareto import pareto_study
 
     command = "detopt " + " ".join(sys.argv[1:])
     try:
-        with progress_bar(quiet) as progress:
+        with stoppable(), progress_bar(quiet) as progress:
             run = pareto_study(loaded, seed=seed, out=out, progress=progress, time_limit=time_limit, command=command)
     except Infeasible as error:
         fail(str(error))
+    _tell_front(run, as_json)
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(help="The folder of a run of `detopt pareto`.", show_default=False)],
+    time_limit: TimeLimitOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Go on with a search for a front that was stopped, whether by Ctrl-C, a kill or its time limit.
+
+    The front is the one that the search would have found without stopping, bit for bit on the same machine with the same
+    versions. A search that its time limit ended has published a front; here it goes on with the rest of its evaluations.
+    """
+    from detopt.study.optimise import Infeasible
+    from detopt.study.resume import resume_run
+
+    def tell(note: str) -> None:
+        print(f"note: {note}", file=sys.stderr)
+
+    try:
+        with stoppable(), progress_bar(quiet) as progress:
+            found = resume_run(run, progress=progress, time_limit=time_limit, tell=tell)
+    except Infeasible as error:
+        fail(str(error))
+    _tell_front(found, as_json)
+
+
+def _tell_front(run: Any, as_json: bool) -> None:
+    """What a finished search has found."""
     result = run.front_result
     if as_json:
         keys = ("points", "hypervolume", "evaluations", "events", "seconds")
         print_json({"run": str(run.folder), **{k: result[k] for k in keys}})
         return
+    from detopt.report.front import front_rows
+
     table(f"{result['points']} designs that no other beats; some of them", *front_rows(run))
     if result["points"] == 1:
         print("The front is one point: these objectives do not conflict within the bounds.")

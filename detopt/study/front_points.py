@@ -1,5 +1,7 @@
 """The points of a front: chosen, scored again where scores have errors, and written into the run folder."""
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,13 +17,14 @@ from detopt.search.stationarity import residuals
 from detopt.simulation.streams import stream
 from detopt.study.evaluate import array_space, make_sampler
 from detopt.study.front_simulator import PILOT, FrontSimulator, Scale
-from detopt.study.optimise import Infeasible
+from detopt.study.optimise import Infeasible, Progress
 from detopt.study.studies import Study
 
 __all__ = ["publish"]
 
 HARDLY = 0.05  # probability of being on the front below which a point is not published
 CANDIDATES = 2  # times the published points are scored again where scores have errors
+_KEPT = "checkpoint/audit.npz"
 
 
 def publish(
@@ -31,6 +34,7 @@ def publish(
     state: State,
     told: Float[np.ndarray, "rows m"],
     emulator: Emulator | None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Choose the points, score them again where scores have errors, and write the front.
 
@@ -41,6 +45,7 @@ def publish(
         state: of the search at its end.
         told: the values of all its designs, without their noise.
         emulator: what `told` and the slopes are from, where scores have errors.
+        progress: called after every design that is scored again.
 
     Returns:
         What result.json says of the front.
@@ -65,7 +70,7 @@ def publish(
         u, values = u[best], values[best]
         errors, slopes = np.zeros_like(values), simulator.gradients(u, stream(simulator.key, "stationarity"))
     else:
-        audit = _Audit(study, scale)
+        audit = _Audit(study, scale, run, progress)
         chance = on_the_front(*audit(u, "choose"), study.seed)
         best = np.argsort(-chance, kind="stable")[: study.front.points]
         u = u[best[chance[best] > HARDLY]]
@@ -94,21 +99,33 @@ def publish(
 
 
 class _Audit:
-    """Scores designs on events that no search has seen."""
+    """Scores designs on events that no search has seen. What is finished is kept in the run folder."""
 
-    def __init__(self, study: Study, scale: Scale) -> None:
+    def __init__(
+        self, study: Study, scale: Scale, run: Run, progress: Callable[[Progress], None] | None = None
+    ) -> None:
         space, evaluate = array_space(study), make_sampler(study, study.audit.events)
-        self.scale = scale
+        self.scale, self.run, self.progress = scale, run, progress
         self.key = stream(jax.random.key(study.seed), "audit")
         self._score = jax.jit(lambda u, key: evaluate(space.place(u), None, key))
+        self._kept = run.arrays(_KEPT) if (run.folder / _KEPT).is_file() else {}
 
     def __call__(
         self, u: Float[np.ndarray, "p n"], purpose: str
     ) -> tuple[Float[np.ndarray, "p m"], Float[np.ndarray, "p m"]]:
         """Scaled values and their errors; each purpose has events of its own."""
         keys = jax.random.split(stream(self.key, purpose), len(u))
-        found = [self._score(jnp.asarray(point), key) for point, key in zip(u, keys, strict=True)]
-        values = np.array([np.asarray(s.values) for s in found])
-        errors = np.array([np.asarray(s.errors) for s in found])
+        designs, scores = f"{purpose}.u", f"{purpose}.scores"
+        # Kept scores are of the first of the same designs; others are of a search that has since gone on.
+        same = designs in self._kept and np.array_equal(self._kept[designs], u)
+        found = [*self._kept[scores]] if same else []
+        for i in range(len(found), len(u)):
+            score = self._score(jnp.asarray(u[i]), keys[i])
+            found.append(np.stack([score.values, score.errors]))
+            self._kept |= {designs: u, scores: np.array(found)}
+            self.run.write_arrays(_KEPT, self._kept)
+            if self.progress is not None:
+                self.progress(Progress(i + 1, len(u), "audit", math.nan, f"to {purpose}"))
+        values, errors = np.moveaxis(np.array(found), 1, 0)
         values = np.where(values > 0, values, np.nan)
         return self.scale(values), errors / values / self.scale.width

@@ -42,7 +42,8 @@ class Scale(NamedTuple):
 class FrontSimulator:
     """The simulator of one study. Raises BadInput or Infeasible where no design can be scored."""
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, scale: Scale | None = None) -> None:
+        """The scale is that of a search that goes on; a new one is found from a few designs."""
         self.study = study
         self.space = array_space(study)
         self.key = jax.random.key(study.seed)
@@ -68,7 +69,7 @@ class FrontSimulator:
         self._slopes = jax.jit(many(slope))
         self._excess = jax.jit(jax.vmap(excess))
         self.inside = Inside(excess) if study.constraints else None
-        self.scale = self._pilot()
+        self.scale = self._pilot() if scale is None else scale
 
     def scores(self, u: Float[np.ndarray, "p n"], key: jax.Array) -> Float[np.ndarray, "p m"]:
         """Scaled objectives of many designs; NaN where one cannot be scored or misses a constraint."""

@@ -333,7 +333,7 @@ def describe(
 
 
 def manifest(study: Study, command: str | None) -> dict[str, Any]:
-    packages = ("jax", "equinox", "optax", "numpy", "pydantic", "ruamel.yaml", "pyarrow")
+    packages = ("jax", "jaxlib", "equinox", "optax", "numpy", "moocore", "pydantic", "ruamel.yaml", "pyarrow")
     return {
         "schema": 1,
         "detopt": __version__,

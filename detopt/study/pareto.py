@@ -1,26 +1,29 @@
 """`detopt pareto`: search the designs of a study that no other design beats, and leave a run folder."""
 
-import math
+import hashlib
+import shlex
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from detopt.runs import Run, new_run
-from detopt.search.fronts import hypervolume
-from detopt.search.pareto import FrontSearcher, Plan, State
+from detopt.search.pareto import FrontSearcher, Plan
 from detopt.study.differentiable import check_differentiable
 from detopt.study.faults import BadInput, Fault
+from detopt.study.front_history import Checkpoint, History
 from detopt.study.front_points import publish
 from detopt.study.front_simulator import FrontSimulator, Scale
 from detopt.study.optimise import Progress, check_free, manifest, write_inputs
 from detopt.study.placement import radius_groups
 from detopt.study.studies import Study
 
-__all__ = ["pareto_study"]
+__all__ = ["TIME_IS_UP", "asked", "pareto_study", "search_front"]
+
+TIME_IS_UP = "the time limit was reached"
 
 
 def pareto_study(
@@ -42,8 +45,52 @@ def pareto_study(
     check_differentiable(study)
     started = time.monotonic()
     simulator = FrontSimulator(study)
-    run = new_run(study.name, {**manifest(study, command), "kind": "front"}, out)
-    write_inputs(run, study)
+    began = {**manifest(study, command), "kind": "front", "search": asdict(study.front), "asked": asked(study)}
+    run = new_run(study.name, began, out)
+    with run.lock():
+        write_inputs(run, study)
+        deadline = None if time_limit is None else started + time_limit
+        return search_front(study, run, simulator, progress, started, deadline)
+
+
+def search_front(
+    study: Study,
+    run: Run,
+    simulator: FrontSimulator,
+    progress: Callable[[Progress], None] | None,
+    started: float,
+    deadline: float | None,
+    before: Checkpoint | None = None,
+) -> Run:
+    """Search, and publish what was found.
+
+    Args:
+        study: what was asked.
+        run: whose lock is held.
+        simulator: of the study.
+        progress: called after every round.
+        started: when, by `time.monotonic`.
+        deadline: when the search stops early, by the same clock.
+        before: what the search goes on from.
+
+    Raises:
+        KeyboardInterrupt: stopped by the user; the message says how to go on.
+    """
+    try:
+        return _search(study, run, simulator, progress, started, deadline, before)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped; continue with: detopt resume {shlex.quote(str(run.folder))}") from None
+
+
+def _search(
+    study: Study,
+    run: Run,
+    simulator: FrontSimulator,
+    progress: Callable[[Progress], None] | None,
+    started: float,
+    deadline: float | None,
+    before: Checkpoint | None,
+) -> Run:
     sampled = study.mode == "sampled"
     # Gradients through flips take minutes to compile, and noisy ones have not been shown to pay.
     plan = Plan.of(study.front.evaluations, gradients=not sampled)
@@ -57,20 +104,24 @@ def pareto_study(
         noisy=sampled,
         groups=radius_groups(study.space),
     )
-    history = _History(study, run, simulator.scale, progress, plan.evaluations)
-    state, stopped = searcher.init(), f"it has spent its {plan.evaluations} evaluations"
-    history.add(state)
+    history = History(study, run, simulator.scale, progress, started, before)
+    stopped = f"it has spent its {plan.evaluations} evaluations"
+    if before is None:
+        state = searcher.init()
+        history.add(state)
+    else:
+        state = before.state
     while not searcher.done(state):
         state = searcher.step(state)
         history.add(state)
-        if time_limit is not None and time.monotonic() - started > time_limit:
-            stopped = "the time limit was reached"
+        if deadline is not None and time.monotonic() > deadline:
+            stopped = TIME_IS_UP
             break
     emulator = searcher.learn(state) if sampled else None
     told = state.archive.values if emulator is None else searcher.told(emulator, state.archive)
-    found = publish(study, run, simulator, state, told, emulator)
+    found = publish(study, run, simulator, state, told, emulator, progress)
     seconds = time.monotonic() - started
-    run.finish({**_asked(study, simulator.scale), **found, "stopped": stopped, "seconds": seconds}, seconds)
+    run.finish({**_question(study, simulator.scale), **found, "stopped": stopped, "seconds": seconds}, seconds)
     from detopt.report.front import write_front_report
 
     write_front_report(run)
@@ -100,40 +151,13 @@ def _check(study: Study) -> None:
             raise refuse("constraints", message)
 
 
-class _History:
-    """Every design that was scored, and the hypervolume after each round."""
-
-    def __init__(
-        self,
-        study: Study,
-        run: Run,
-        scale: Scale,
-        progress: Callable[[Progress], None] | None,
-        total: int,
-    ) -> None:
-        self.study, self.run, self.scale, self.progress, self.total = study, run, scale, progress, total
-        self.rounds: list[dict[str, float]] = []
-        self.round_of: list[int] = []
-        self.started = time.monotonic()
-
-    def add(self, state: State) -> None:
-        """Write down what a round has found."""
-        archive, scale = state.archive, self.scale
-        self.round_of += [state.rounds] * (len(archive.u) - len(self.round_of))
-        values = scale.back(archive.values)
-        columns: dict[str, Any] = {"round": np.array(self.round_of)}
-        columns |= {name: values[:, i] for i, name in enumerate(self.study.objectives)}
-        columns |= {v.name: np.asarray(v.value(archive.u[:, i])) for i, v in enumerate(self.study.space.variables)}
-        self.run.write_table(columns)
-        volume = hypervolume(archive.values, np.zeros(archive.values.shape[1]))
-        seconds = time.monotonic() - self.started
-        self.rounds.append({"evaluations": state.spent, "hypervolume": volume, "seconds": seconds})
-        self.run.write_table({key: [r[key] for r in self.rounds] for key in self.rounds[0]}, "rounds")
-        if self.progress is not None:
-            self.progress(Progress(state.spent, self.total, "front", math.nan, f"hypervolume {volume:.4g}"))
+def asked(study: Study) -> str:
+    """A digest of all that the front depends on, to know the study again: not its name, words and files."""
+    plain = replace(study, name="", description="", path=Path(), detector_path=None, notes=(), included={})
+    return hashlib.sha256(repr(plain).encode()).hexdigest()
 
 
-def _asked(study: Study, scale: Scale) -> dict[str, Any]:
+def _question(study: Study, scale: Scale) -> dict[str, Any]:
     """What result.json says of the question."""
     return {
         "study": study.name,

@@ -43,16 +43,47 @@ search: {type: gradient, steps: 30, restarts: 1}
 seed: 1
 """
 
+TWO = """\
+objectives:
+  d0: {type: resolution, of: d0, momentum: 1 GeV, worst: 100 um}
+  cost: {type: cost}
+constraints:
+  gap: {type: minimum_gap, min: 5 mm}
+"""
+
+
+@pytest.fixture(scope="session")
+def front_text(study_text) -> str:
+    """The study with two objectives in conflict, and a search for their front."""
+    start, end = study_text.index("objectives:"), study_text.index("cost: {sensor_area")
+    return (study_text[:start] + TWO + study_text[end:]).replace(
+        "search: {type: gradient, steps: 30, restarts: 1}", "search: {type: pareto, evaluations: 400, points: 20}"
+    )
+
+
+SMALL_NETWORKS = {"WIDTH": 32, "DEPTH": 2, "STEPS": 300, "BATCH": 128, "SLOPE_BATCH": 32}
+
+
+def networks(**settings):
+    """The settings, while emulators have them."""
+    from detopt.search import emulator
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setattr(emulator, name, value)
+        yield settings
+
 
 @pytest.fixture(scope="module")
 def small_networks():
     """Emulators for few variables, so that searches of a front are quick."""
-    from detopt.search import emulator
+    yield from networks(**SMALL_NETWORKS)
 
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"WIDTH": 32, "DEPTH": 2, "STEPS": 300, "BATCH": 128, "SLOPE_BATCH": 32}.items():
-            patch.setattr(emulator, name, value)
-        yield
+
+@pytest.fixture(scope="module")
+def tiny_networks():
+    """Emulators that hardly learn, where it does not matter how good a front is."""
+    yield from networks(**{**SMALL_NETWORKS, "STEPS": 30})
 
 
 @pytest.fixture(scope="session")

@@ -12,29 +12,13 @@ from detopt.study.optimise import Infeasible
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 
-TWO = """\
-objectives:
-  d0: {type: resolution, of: d0, momentum: 1 GeV, worst: 100 um}
-  cost: {type: cost}
-constraints:
-  gap: {type: minimum_gap, min: 5 mm}
-"""
-
-
-def with_two(text):
-    """The study with two objectives in conflict."""
-    start, end = text.index("objectives:"), text.index("cost: {sensor_area")
-    return (text[:start] + TWO + text[end:]).replace(
-        "search: {type: gradient, steps: 30, restarts: 1}", "search: {type: pareto, evaluations: 400, points: 20}"
-    )
-
 
 @pytest.fixture(scope="module")
-def front(tmp_path_factory, small_text, study_text, small_networks):
+def front(tmp_path_factory, small_text, front_text, small_networks):
     """A finished run."""
     folder = tmp_path_factory.mktemp("front")
     (folder / "small.yaml").write_text(small_text)
-    (folder / "study.yaml").write_text(with_two(study_text))
+    (folder / "study.yaml").write_text(front_text)
     run = detopt.load(folder / "study.yaml").pareto(seed=3, out=folder / "run")
     return folder, run
 
@@ -103,26 +87,23 @@ def test_same_seed_same_front(front):
         ("constraints:\n", "constraints:\n  fine: {type: resolution, of: pt, max: 3 %}\n", "worst value of interest"),
     ],
 )
-def test_refused(folder, study_text, old, new, says):
-    text = with_two(study_text)
-    assert old in text
-    (folder / "study.yaml").write_text(text.replace(old, new))
+def test_refused(folder, front_text, old, new, says):
+    assert old in front_text
+    (folder / "study.yaml").write_text(front_text.replace(old, new))
     with pytest.raises(BadInput) as refused:
         detopt.load(folder / "study.yaml").pareto(out=folder / "run")
     assert says in str(refused.value.faults[0])
     assert not (folder / "run").exists()
 
 
-def test_no_design_is_good_enough(folder, study_text):
-    (folder / "study.yaml").write_text(with_two(study_text).replace("worst: 100 um", "worst: 1 um"))
+def test_no_design_is_good_enough(folder, front_text):
+    (folder / "study.yaml").write_text(front_text.replace("worst: 100 um", "worst: 1 um"))
     with pytest.raises(Infeasible, match="worst values of interest in all of d0, cost"):
         detopt.load(folder / "study.yaml").pareto(out=folder / "run")
 
 
-def test_what_does_not_conflict_is_one_point(folder, study_text, cli):
-    text = with_two(study_text).replace(
-        "  cost: {type: cost}\n", "  again: {type: resolution, of: d0, momentum: 1 GeV}\n"
-    )
+def test_what_does_not_conflict_is_one_point(folder, front_text, cli):
+    text = front_text.replace("  cost: {type: cost}\n", "  again: {type: resolution, of: d0, momentum: 1 GeV}\n")
     (folder / "study.yaml").write_text(text)
     answer = cli("pareto", str(folder / "study.yaml"), "-q", "--evaluations", "200", "--out", str(folder / "run"))
     assert answer.code == 0

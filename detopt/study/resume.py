@@ -1,0 +1,85 @@
+"""`detopt resume`: go on with a search for a front that was stopped, from the last round that it finished."""
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from detopt.runs import Run, RunError
+from detopt.study.front_history import read_checkpoint
+from detopt.study.front_simulator import FrontSimulator
+from detopt.study.optimise import Progress, manifest
+from detopt.study.pareto import TIME_IS_UP, asked, search_front
+from detopt.study.settings import ParetoSearch
+from detopt.study.studies import Study, load_study
+
+__all__ = ["resume_run"]
+
+
+def resume_run(
+    folder: str | Path,
+    progress: Callable[[Progress], None] | None = None,
+    time_limit: float | None = None,
+    tell: Callable[[str], None] = warnings.warn,
+) -> Run:
+    """Go on with a search for a front, to the same front as if it had not been stopped.
+
+    One that its time limit ended goes on with the rest of its evaluations.
+
+    Args:
+        folder: of the run.
+        progress: called after every round.
+        time_limit: in seconds from now; the search stops early after it.
+        tell: called with what the user should know, such as versions that are not those the run began with.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        RunError: nothing is left to do, another process works on it, or it cannot be gone on with.
+        BadInput, Infeasible: as for `detopt.study.pareto.pareto_study`.
+    """
+    run, now = Run(folder), time.monotonic()
+    if not run.is_front:
+        raise RunError(
+            f"{run.folder} searched no front, and only fronts can be resumed in this version: start it again"
+        )
+    with run.lock():
+        if run.complete and run.front_result["stopped"] != TIME_IS_UP:
+            raise RunError(f"{run.folder} is finished: nothing is left to do")
+        study = _study(run)
+        checkpoint = read_checkpoint(run)
+        if checkpoint is None:
+            tell("there is no checkpoint: the search starts from the beginning")
+        differences = _differences(run.manifest, manifest(study, None))
+        if differences:
+            tell(f"the numbers may differ from those of a run that was not stopped: {'; '.join(differences)}")
+        simulator = FrontSimulator(study, None if checkpoint is None else checkpoint.scale)
+        run.reopen({"at": datetime.now(UTC).isoformat(timespec="seconds"), "differences": differences})
+        started = now if checkpoint is None else now - float(checkpoint.rounds["seconds"][-1])
+        deadline = None if time_limit is None else now + time_limit
+        return search_front(study, run, simulator, progress, started, deadline, checkpoint)
+
+
+def _study(run: Run) -> Study:
+    """The study as the run began with it. Raises RunError."""
+    path, began = run.folder / "study.yaml", run.manifest
+    if not path.is_file():
+        raise RunError(f"{path} is missing: the run was stopped before it began; start it again")
+    if "asked" not in began:
+        raise RunError(f"{run.folder} is of a version that could not resume: start it again")
+    study = replace(load_study(path), seed=began["seed"], front=ParetoSearch(**began["search"]))
+    if asked(study) != began["asked"]:
+        raise RunError(
+            f"{path} is not what the run began with: it was edited, or the study was changed in Python; start it again"
+        )
+    return study
+
+
+def _differences(began: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What is not as it was when the run began, of all that can change the last digits."""
+    old, new = ({k: m.get(k) for k in ("detopt", "commit", "python", "platform")} | m["packages"] for m in (began, now))
+    return [f"{k} was {old[k]} and is {new[k]}" for k in new if k in old and old[k] != new[k]]

@@ -1,0 +1,307 @@
+"""A search for a front that is stopped and goes on finds what it would have found, bit for bit; or says why it cannot."""
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import detopt
+from detopt.backend import jax, jnp
+from detopt.runs import Run, RunError
+from detopt.study import front_points, pareto, resume
+from detopt.study.front_simulator import FrontSimulator, Scale
+from detopt.study.optimise import Infeasible
+from detopt.study.pareto import asked
+from detopt.study.studies import load_study
+
+pytestmark = pytest.mark.usefixtures("tiny_networks")
+
+
+class Stop(Exception):
+    """Instead of a kill."""
+
+
+def stop_at(call, kind=Stop):
+    """A progress callback that raises when it is called for so many times."""
+    calls = 0
+
+    def progress(_):
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise kind
+
+    return progress
+
+
+def said(run):
+    """Everything that a run says, but for times."""
+    result = {k: v for k, v in run.front_result.items() if k != "seconds"}
+    tables = [(run.folder / f"{name}.parquet").read_bytes() for name in ("front", "history")]
+    return result, tables, run.rounds.drop_columns(["seconds"]).to_pydict()
+
+
+def no_report(run):
+    (run.folder / "report.html").write_text("its report is tested elsewhere")
+
+
+@pytest.fixture(scope="module")
+def quick():
+    """Simulators are compiled once for a study, and reports are short."""
+    made = {}
+
+    def simulator(study, scale=None):
+        key = asked(study)
+        if key not in made:
+            made[key] = FrontSimulator(study)
+        found = copy.copy(made[key])
+        found.scale = found.scale if scale is None else scale
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (pareto, resume):
+            patch.setattr(module, "FrontSimulator", simulator)
+        patch.setattr("detopt.report.front.write_front_report", no_report)
+        yield
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory, small_text, front_text, tiny_networks, quick):
+    """A folder with a study, and a run that was not stopped."""
+    folder = tmp_path_factory.mktemp("exact")
+    (folder / "small.yaml").write_text(small_text)
+    (folder / "study.yaml").write_text(front_text)
+    return folder, detopt.load(folder / "study.yaml").pareto(seed=3, out=folder / "whole")
+
+
+def stopped(folder, call, out, kind=Stop, seed=3):
+    """A run that was stopped at a call of its progress."""
+    with pytest.raises(kind) as left:
+        detopt.load(folder / "study.yaml").pareto(seed=seed, out=out, progress=stop_at(call, kind))
+    return Run(out), left.value
+
+
+@pytest.mark.parametrize("calls", [(1,), (3, 1), (6, 2, 1)], ids=str)
+def test_goes_on_bit_for_bit(exact, tmp_path, calls):
+    """Stopped after the first sample, before gradients, and among them; again and again."""
+    folder, whole = exact
+    run, _ = stopped(folder, calls[0], tmp_path / "run")
+    for call in calls[1:]:
+        with pytest.raises(Stop):
+            detopt.resume(run.folder, progress=stop_at(call))
+    again = detopt.resume(run.folder)
+    assert said(again) == said(whole)
+    assert len(run.manifest["resumed"]) == len(calls)
+    seconds = np.asarray(again.rounds.column("seconds"))
+    assert (np.diff(seconds) > 0).all()
+    assert again.front_result["seconds"] > seconds[-1]
+
+
+class Scores(NamedTuple):
+    values: Any
+    errors: Any
+
+
+def test_an_audit_goes_on(exact, tmp_path, monkeypatch):
+    """What was scored again before a kill is not scored once more; other designs are."""
+    folder, _ = exact
+    study, u = load_study(folder / "study.yaml"), np.random.default_rng(1).uniform(size=(5, 3))
+
+    def make_sampler(*_):
+        def score(detector, head, key):
+            values = jax.random.uniform(key, (2,), jnp.float32, 1.0, 2.0)
+            return Scores(values, 0.1 * values)
+
+        return score
+
+    monkeypatch.setattr(front_points, "make_sampler", make_sampler)
+    scale, done = Scale(np.ones(2), np.ones(2), np.ones(2)), []
+
+    def audit(name, purpose, designs, progress=lambda p: done.append(p.done)):
+        done.clear()
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "manifest.json").touch()
+        return front_points._Audit(study, scale, Run(tmp_path / name), progress)(designs, purpose)
+
+    whole = [audit("whole", purpose, u) for purpose in ("choose", "publish")]
+    assert not np.array_equal(*whole)
+    with pytest.raises(Stop):
+        audit("run", "choose", u, stop_at(3))
+    np.testing.assert_array_equal(audit("run", "choose", u), whole[0])
+    assert done == [4, 5]
+    np.testing.assert_array_equal(audit("run", "publish", u), whole[1])
+    assert done == [1, 2, 3, 4, 5]
+    np.testing.assert_array_equal(audit("run", "choose", u), whole[0])
+    assert done == []
+    audit("run", "choose", u[:4])
+    assert done == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("what", ["write_table", "write_json", "report"])
+def test_killed_at_the_end(exact, tmp_path, monkeypatch, what):
+    """Before the front is written, before the result, and before the report."""
+    folder, whole = exact
+
+    def fail(*arguments):
+        if what == "report" or "front" in arguments or "result.json" in arguments:
+            raise Stop
+        return kept(*arguments)
+
+    with monkeypatch.context() as patch:
+        if what == "report":
+            patch.setattr("detopt.report.front.write_front_report", fail)
+        else:
+            kept = getattr(Run, what)
+            patch.setattr(Run, what, fail)
+        with pytest.raises(Stop):
+            detopt.load(folder / "study.yaml").pareto(seed=3, out=tmp_path / "run")
+    run = Run(tmp_path / "run")
+    assert not run.complete
+    assert run.finished == (what == "report")
+    assert said(detopt.resume(run.folder)) == said(whole)
+    assert run.complete
+
+
+def test_a_checkpoint_that_is_missing_or_damaged(exact, tmp_path, cli):
+    folder, whole = exact
+    run, _ = stopped(folder, 2, tmp_path / "run")
+    checkpoint = run.folder / "checkpoint" / "state.npz"
+    content = checkpoint.read_bytes()
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    for damaged in (b"", b"nonsense", content[:1000], content[:-10], flipped):
+        checkpoint.write_bytes(damaged)
+        with pytest.raises(RunError, match="is damaged"):
+            detopt.resume(run.folder)
+    np.savez(checkpoint, other=1)
+    answer = cli("resume", run.folder)
+    assert answer.code == 2
+    assert "is damaged" in answer.err
+    assert "Traceback" not in answer.err
+    shutil.rmtree(checkpoint.parent)
+    with pytest.warns(UserWarning, match="starts from the beginning"):
+        again = detopt.resume(run.folder)
+    assert said(again) == said(whole)
+
+
+def test_nothing_is_left_to_do(exact, cli):
+    _, whole = exact
+    before = said(whole), whole.manifest, (whole.folder / "report.html").read_bytes()
+    answer = cli("resume", whole.folder)
+    assert answer.code == 2
+    assert answer.err == f"detopt: {whole.folder} is finished: nothing is left to do\n"
+    assert before == (said(whole), whole.manifest, (whole.folder / "report.html").read_bytes())
+
+
+def test_refused(exact, tmp_path, cli, study_text, small_text):
+    folder, _ = exact
+    answer = cli("resume", folder)
+    assert (answer.code, "is not a run folder" in answer.err) == (2, True)
+    run, _ = stopped(folder, 1, tmp_path / "run")
+    manifest, study = run.manifest, run.text("study.yaml")
+    for change, says in (
+        ({"kind": None}, "only fronts can be resumed"),
+        ({"asked": "other"}, "is not what the run began with"),
+    ):
+        run.write_json("manifest.json", {**manifest, **change})
+        answer = cli("resume", run.folder)
+        assert (answer.code, says in answer.err) == (2, True)
+    run.write_json("manifest.json", {k: v for k, v in manifest.items() if k != "asked"})
+    assert "of a version that could not resume" in cli("resume", run.folder).err
+    run.write_json("manifest.json", manifest)
+    run.write_text("study.yaml", study.replace("worst: 100 um", "worst: 99 um"))
+    assert "it was edited" in cli("resume", run.folder).err
+    (run.folder / "study.yaml").unlink()
+    assert "stopped before it began" in cli("resume", run.folder).err
+
+
+def test_other_versions(exact, tmp_path, cli):
+    """The same numbers are not promised, and the run says so; it goes on all the same."""
+    folder, whole = exact
+    run, _ = stopped(folder, 6, tmp_path / "run")
+    packages = {**run.manifest["packages"], "jaxlib": "0.1"}
+    run.write_json("manifest.json", {**run.manifest, "packages": packages})
+    answer = cli("resume", run.folder, "-q", "--json")
+    assert answer.code == 0
+    assert "note: the numbers may differ" in answer.err
+    assert "jaxlib was 0.1 and is " in answer.err
+    assert "jaxlib was 0.1" in run.manifest["resumed"][0]["differences"][0]
+    assert json.loads(answer.out)["points"] == whole.front_result["points"]
+
+
+def test_time_limits(exact, tmp_path, cli):
+    """A front is published; to resume goes on with the rest."""
+    folder, whole = exact
+    out = tmp_path / "run"
+    answer = cli("pareto", folder / "study.yaml", "--seed", "3", "--out", out, "-q", "--time-limit", "0")
+    assert (answer.code, "the time limit was reached" in answer.out) == (0, True)
+    answer = cli("resume", out, "-q", "--time-limit", "0")
+    assert (answer.code, "the time limit was reached" in answer.out) == (0, True)
+    run = Run(out)
+    assert run.rounds.num_rows == 3
+    answer = cli("resume", out, "-q")
+    assert (answer.code, "it has spent its 400 evaluations" in answer.out) == (0, True)
+    assert said(run) == said(whole)
+    assert "nothing is left to do" in cli("resume", out).err
+
+
+def test_evaluations_of_the_command_line(exact, tmp_path, cli, monkeypatch):
+    """What the command line said instead of the study holds on; Ctrl-C says how to go on."""
+    folder, _ = exact
+    words = ("pareto", folder / "study.yaml", "--evaluations", "220", "-q", "--out")
+    assert cli(*words, tmp_path / "whole").code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("detopt.study.pareto.publish", lambda *_: stop_at(1, KeyboardInterrupt)(None))
+        answer = cli(*words, tmp_path / "a run")
+    assert answer.code == 130
+    assert answer.err.endswith(f"detopt: stopped; continue with: detopt resume '{tmp_path / 'a run'}'\n")
+    assert cli("resume", tmp_path / "a run", "-q").code == 0
+    assert said(Run(tmp_path / "a run")) == said(Run(tmp_path / "whole"))
+
+
+def test_no_design_is_good_enough(exact, tmp_path, front_text):
+    folder, _ = exact
+    (folder / "hard.yaml").write_text(front_text.replace("worst: 100 um", "worst: 1 um"))
+    with pytest.raises(Infeasible):
+        detopt.load(folder / "hard.yaml").pareto(out=tmp_path / "run")
+    with pytest.raises(Infeasible, match="worst values of interest"):
+        detopt.resume(tmp_path / "run")
+
+
+def test_one_at_a_time(exact, tmp_path, cli):
+    """A second process is refused; one that is gone holds nothing."""
+    folder, whole = exact
+    run, _ = stopped(folder, 6, tmp_path / "run")
+    with run.lock():
+        answer = cli("resume", run.folder)
+        assert answer.code == 2
+        assert f"is being worked on by process {os.getpid()} on " in answer.err
+    script = f"import os\nfrom detopt.runs import Run\nwith Run({str(run.folder)!r}).lock():\n    print('held', flush=True)\n    input()"
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(RunError, match=f"process {other.pid} on"):
+            detopt.resume(run.folder)
+        other.kill()
+    leftover = run.folder / ".history.parquet.abcd_123"
+    leftover.write_text("half of a fi")
+    assert said(detopt.resume(run.folder)) == said(whole)
+    assert not leftover.exists()
+
+
+def test_a_study_is_known_again(root, tmp_path):
+    """From the run folder, every study that ships reads as what the run began with."""
+    from detopt.runs import new_run
+    from detopt.study.optimise import write_inputs
+
+    for path in sorted((root / "studies").rglob("*.yaml")):
+        study = load_study(path)
+        run = new_run(study.name, {"study": study.name, "seed": 0}, tmp_path / path.stem)
+        write_inputs(run, study)
+        assert asked(load_study(run.folder / "study.yaml")) == asked(study), path
