@@ -99,11 +99,13 @@ def front_rows(run: Any, number_of: int = _SHOWN) -> tuple[list[str], list[list[
     """Some designs from one end of the front to the other: head and rows of a table."""
     result, front = run.front_result, run.front()
     names = list(result["objectives"])
-    head = ["point", *names, "on the front", "stationarity"]
+    choices = list(result.get("choices") or {})
+    head = ["point", *names, *choices, "on the front", "stationarity"]
     rows = []
     for i in sorted({round(x) for x in np.linspace(0, front.num_rows - 1, min(number_of, front.num_rows))}):
         row = {n: front.column(n)[i].as_py() for n in front.column_names}
         shown = [quantity(row[n], result["objectives"][n]["display_unit"], row[f"{n}_error"]) for n in names]
+        shown += [row[name] for name in choices]
         rows.append([str(i), *shown, percent(row["p_nondominated"]).lstrip("+"), f"{row['kkt']:.2g}"])
     return head, rows
 

@@ -42,6 +42,7 @@ class Inside:
         Only variables that are `free` move; all are where it is not given. `about` holds further arguments of the excess, a
         row for each point.
         """
+        u = jnp.asarray(u)
         free = jnp.ones(u.shape, bool) if free is None else free
         for _ in range(6):
             jacobian, excess = self.jacobian(u, *about)

@@ -10,13 +10,12 @@ A round is a pure function of the state, so that a run can be stopped and resume
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from detopt.backend import jax, jnp
-from detopt.search.constraints import Inside
 from detopt.search.emulator import (
     Anchors,
     Emulator,
@@ -106,7 +105,7 @@ class FrontSearcher:
         self,
         scores: Scores,
         slopes: Slopes | None,
-        inside: Inside | None,
+        inside: Callable[[Float[np.ndarray, "p n"]], Any] | None,
         start: Float[np.ndarray, "s n"],
         plan: Plan,
         seed: int,
@@ -249,7 +248,7 @@ class FrontSearcher:
         return at
 
     def _within(self, u: Float[np.ndarray, "p n"]) -> Float[np.ndarray, "p n"]:
-        return u if self.inside is None else np.array(self.inside(jnp.asarray(u)))
+        return u if self.inside is None else np.array(self.inside(u))
 
 
 def _finite(values: Float[np.ndarray, "p m"]) -> Float[np.ndarray, "p m"]:

@@ -26,7 +26,7 @@ _EITHER = (("x_over_X0", "material"), ("resolution", "pitch"))
 _FOLLOW = {"material": ("thickness", "density"), "pitch": ("resolution_per_pitch",)}
 
 
-def read_choices(data: Any, document: Document, detector: Any, free: Iterable[str]) -> Options:
+def read_choices(data: Any, document: Document, detector: Any, free: Iterable[str], taken: Iterable[str]) -> Options:
     """Every option of every choice; faults go to the document.
 
     Args:
@@ -34,6 +34,7 @@ def read_choices(data: Any, document: Document, detector: Any, free: Iterable[st
         document: where.
         detector: as drawn; None where it could not be read.
         free: names of the numbers that are design variables.
+        taken: names that no choice may have; those of objectives.
     """
     if data is None:
         return {}
@@ -45,6 +46,8 @@ def read_choices(data: Any, document: Document, detector: Any, free: Iterable[st
         place: Place = ("choices", name)
         if not re.fullmatch(r"\w[\w -]{0,39}", name):
             document.fault(place, "a choice's name has letters, digits, spaces, _ or -", key=True)
+        elif name in taken:
+            document.fault(place, f"{name} is an objective as well: give one of them another name", key=True)
         elif not isinstance(entry, dict) or len(entry) < 2:
             document.fault(place, f"{name} needs two options or more: {{seven: {{}}, six: {{without: [L4]}}}}")
         else:

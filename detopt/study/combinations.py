@@ -18,7 +18,7 @@ from detopt.scoring.score import Score
 from detopt.search.discrete import AT_ONCE, Combination, search_combinations
 from detopt.search.gradient import GradientSearcher
 from detopt.search.problem import Problem
-from detopt.study.evaluate import make_evaluator
+from detopt.study.evaluate import evaluator_key, make_evaluator
 from detopt.study.studies import Study
 
 __all__ = ["Tried", "try_combinations"]
@@ -90,12 +90,7 @@ class _Polisher:
         return [Tried(c, *found[i], seconds) for i, c in enumerate(chosen)]
 
     def _kind(self, variant: Study) -> "_Kind":
-        arrays = as_arrays(variant.detector)
-        fixed = (variant.space.variables, variant.prices, variant.physics, variant.source, variant.min_hits)
-        efficiencies = tuple(
-            s.efficiency for s in variant.detector.sensors()
-        )  # which patterns of hits count follows them
-        key = (jax.tree.structure(arrays), efficiencies, str((*fixed, variant.objectives, variant.constraints)))
+        key = evaluator_key(variant)
         if key not in self._kinds:
             self._kinds[key] = _Kind(variant, self.problem_of)
         return self._kinds[key]

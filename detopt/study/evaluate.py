@@ -1,7 +1,7 @@
 """From a checked study to scores: the compiled evaluator, and its answers as plain data."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from detopt.study.questions import grid_of, question_of, volume_of
 from detopt.study.staging import fixed_start
 from detopt.study.studies import Study
 
-__all__ = ["array_space", "evaluate_study", "make_evaluator", "make_sampler", "score_as_dict"]
+__all__ = ["array_space", "evaluate_study", "evaluator_key", "make_evaluator", "make_sampler", "score_as_dict"]
 
 
 def make_evaluator(study: Study) -> Evaluator:
@@ -95,6 +95,15 @@ def make_sampler(study: Study, events: int) -> SampledEvaluator | BeamEvaluator:
 def array_space(study: Study) -> Space:
     """The study's space around a detector of arrays, ready to be traced."""
     return replace(study.space, detector=as_arrays(study.detector))
+
+
+def evaluator_key(study: Study) -> Hashable:
+    """Studies with the same key are scored by the same evaluator, each with its own detector."""
+    arrays = as_arrays(study.detector)
+    asked = study.objectives, study.constraints, study.prices, study.source, study.physics, study.min_hits
+    # Which patterns of hits count follows the efficiencies; sampled scores make use of all that does not change.
+    numbers = jax.tree.leaves(arrays) if study.mode == "sampled" else [s.efficiency for s in study.detector.sensors()]
+    return jax.tree.structure(arrays), study.space.variables, tuple(map(float, numbers)), repr(asked)
 
 
 def evaluate_study(

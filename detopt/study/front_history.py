@@ -15,7 +15,7 @@ from detopt.runs import Run, RunError
 from detopt.search.emulator import Emulator, new_emulator
 from detopt.search.fronts import hypervolume
 from detopt.search.pareto import Archive, Population, State
-from detopt.study.front_simulator import Scale
+from detopt.study.front_simulator import FrontSimulator, Scale
 from detopt.study.optimise import Progress
 from detopt.study.studies import Study
 
@@ -69,7 +69,7 @@ class History:
         self,
         study: Study,
         run: Run,
-        scale: Scale,
+        simulator: FrontSimulator,
         progress: Callable[[Progress], None] | None,
         started: float,
         before: Checkpoint | None,
@@ -78,12 +78,13 @@ class History:
         Args:
             study: what was asked.
             run: where it is written.
-            scale: of the search.
+            simulator: of the search.
             progress: called after each round.
             started: when, by `time.monotonic`; of a search that goes on, as if it had never been stopped.
             before: what the search goes on from.
         """
-        self.study, self.run, self.scale, self.progress, self.started = study, run, scale, progress, started
+        self.study, self.run, self.progress, self.started = study, run, progress, started
+        self.scale, self.box = simulator.scale, simulator.box
         self.rounds = {} if before is None else before.rounds
         self.round_of = np.zeros(0, int) if before is None else before.round_of
         if before is not None:
@@ -119,6 +120,6 @@ class History:
         values = self.scale.back(archive.values)
         columns: dict[str, Any] = {"round": self.round_of}
         columns |= {name: values[:, i] for i, name in enumerate(self.study.objectives)}
-        columns |= {v.name: np.asarray(v.value(archive.u[:, i])) for i, v in enumerate(self.study.space.variables)}
+        columns |= self.box.table(archive.u)
         self.run.write_table(columns)
         self.run.write_table(self.rounds, "rounds")

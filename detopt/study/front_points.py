@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from detopt.backend import jax, jnp
 from detopt.runs import Run
+from detopt.scoring.score import Score
 from detopt.search.belief import on_the_front, with_interval
 from detopt.search.emulator import Emulator, slopes_of
 from detopt.search.fronts import best_subset, nondominated
@@ -16,7 +17,7 @@ from detopt.search.pareto import State
 from detopt.search.stationarity import residuals
 from detopt.simulation.streams import stream
 from detopt.study.evaluate import array_space, make_sampler
-from detopt.study.front_simulator import PILOT, FrontSimulator, Scale
+from detopt.study.front_simulator import PILOT, FrontSimulator
 from detopt.study.optimise import Infeasible, Progress
 from detopt.study.studies import Study
 
@@ -70,7 +71,7 @@ def publish(
         u, values = u[best], values[best]
         errors, slopes = np.zeros_like(values), simulator.gradients(u, stream(simulator.key, "stationarity"))
     else:
-        audit = _Audit(study, scale, run, progress)
+        audit = _Audit(study, simulator, run, progress)
         chance = on_the_front(*audit(u, "choose"), study.seed)
         best = np.argsort(-chance, kind="stable")[: study.front.points]
         u = u[best[chance[best] > HARDLY]]
@@ -78,14 +79,16 @@ def publish(
         slopes = np.asarray(slopes_of(emulator, jnp.asarray(u, jnp.float32)), float)
     order = np.argsort(values[:, 0], kind="stable")
     u, values, errors, slopes = u[order], values[order], errors[order], slopes[order]
-    kkt = residuals(slopes, u, *simulator.limits(u))
+    limits, active = simulator.limits(u)
+    free = simulator.box.codes.moves
+    kkt = residuals(slopes[..., free], u[:, free], limits[..., free], active)
     physical = scale.back(values)
     columns: dict[str, Any] = {}
     for i, name in enumerate(study.objectives):
         columns[name] = physical[:, i]
         columns[f"{name}_error"] = errors[:, i] * scale.width[i] * physical[:, i]
     columns |= {"p_nondominated": on_the_front(values, errors, study.seed), "kkt": kkt}
-    columns |= {v.name: np.asarray(v.value(u[:, i])) for i, v in enumerate(study.space.variables)}
+    columns |= simulator.box.table(u)
     run.write_table(columns, "front")
     evaluations = state.spent + PILOT
     return {
@@ -102,12 +105,11 @@ class _Audit:
     """Scores designs on events that no search has seen. What is finished is kept in the run folder."""
 
     def __init__(
-        self, study: Study, scale: Scale, run: Run, progress: Callable[[Progress], None] | None = None
+        self, study: Study, simulator: FrontSimulator, run: Run, progress: Callable[[Progress], None] | None = None
     ) -> None:
-        space, evaluate = array_space(study), make_sampler(study, study.audit.events)
-        self.scale, self.run, self.progress = scale, run, progress
+        self.box, self.scale, self.run, self.progress = simulator.box, simulator.scale, run, progress
         self.key = stream(jax.random.key(study.seed), "audit")
-        self._score = jax.jit(lambda u, key: evaluate(space.place(u), None, key))
+        self._compiled: dict[tuple[int, ...], Callable[..., Score]] = {}  # for each combination of options
         self._kept = run.arrays(_KEPT) if (run.folder / _KEPT).is_file() else {}
 
     def __call__(
@@ -120,7 +122,7 @@ class _Audit:
         same = designs in self._kept and np.array_equal(self._kept[designs], u)
         found = [*self._kept[scores]] if same else []
         for i in range(len(found), len(u)):
-            score = self._score(jnp.asarray(u[i]), keys[i])
+            score = self._score(u[i], keys[i])
             found.append(np.stack([score.values, score.errors]))
             self._kept |= {designs: u, scores: np.array(found)}
             self.run.write_arrays(_KEPT, self._kept)
@@ -129,3 +131,11 @@ class _Audit:
         values, errors = np.moveaxis(np.array(found), 1, 0)
         values = np.where(values > 0, values, np.nan)
         return self.scale(values), errors / values / self.scale.width
+
+    def _score(self, u: Float[np.ndarray, " n"], key: jax.Array) -> Score:
+        options = tuple(self.box.codes.options(u[None])[0].tolist())
+        variant = self.box.variant(options)
+        if options not in self._compiled:
+            space, evaluate = array_space(variant), make_sampler(variant, variant.audit.events)
+            self._compiled[options] = jax.jit(lambda u, key: evaluate(space.place(u), None, key))
+        return self._compiled[options](jnp.asarray(u[self.box.columns(variant)]), key)

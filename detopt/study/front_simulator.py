@@ -1,18 +1,22 @@
 """Scores, gradients and constraints of a study for many designs at once, scaled as a search for a front wants them."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Float, Int
 
 from detopt.backend import jax, jnp
+from detopt.detector.surfaces import as_arrays
 from detopt.search.constraints import Inside
 from detopt.search.problem import FEASIBLE
 from detopt.simulation.streams import stream
 from detopt.study.edges import check_ranges
-from detopt.study.evaluate import array_space, make_evaluator, make_sampler
+from detopt.study.evaluate import evaluator_key, make_evaluator, make_sampler
 from detopt.study.faults import BadInput, Fault
+from detopt.study.front_box import FrontBox
 from detopt.study.optimise import Infeasible
 from detopt.study.studies import Study
 
@@ -39,36 +43,65 @@ class Scale(NamedTuple):
         return np.exp(self.signs * scaled * self.width + np.log(self.worst))
 
 
+class _Kind:
+    """What is compiled for all combinations whose designs are made of the same elements."""
+
+    def __init__(self, study: Study) -> None:
+        if study.mode == "sampled":
+            evaluate: Any = make_sampler(study, study.front.events)
+        else:
+            check_ranges(study)
+            evaluate = make_evaluator(study)
+        # One by one where each is a scan over many events, all at once where it is a few small matrices.
+        many = jax.vmap if study.mode == "expected" else (lambda f: lambda *a: jax.lax.map(lambda x: f(*x), a))
+
+        def at(u: Any, detector: Any) -> Any:
+            return replace(study.space, detector=detector).place(u)
+
+        def score(u: Any, detector: Any, key: Any) -> Any:
+            return evaluate(at(u, detector), None, key)
+
+        def values(u: Any, detector: Any, key: Any) -> Any:
+            return score(u, detector, key).values
+
+        def slope(u: Any, detector: Any, weights: Any, key: Any) -> Any:
+            return jax.grad(lambda u: jnp.sum(weights * jnp.log(values(u, detector, key))))(u)
+
+        def excess(u: Any, detector: Any) -> Any:
+            return evaluate.limits(at(u, detector))
+
+        self.score = score
+        self.values = jax.jit(many(values))
+        self.slopes = jax.jit(many(slope))
+        self.excess = jax.jit(jax.vmap(excess))
+        self.inside = Inside(excess)
+
+    def moved_inside(self, u: Array, designs: Any) -> Array:
+        """To the nearest points that meet the constraints."""
+        return self.inside(jnp.asarray(u), about=(designs,))
+
+    def limits(self, u: Array, designs: Any) -> tuple[Array, Array]:
+        """Gradients of the constraints, and by how much they are missed."""
+        return self.inside.jacobian(jnp.asarray(u), designs)
+
+
+class _Group(NamedTuple):
+    """Points whose designs are made of the same elements."""
+
+    rows: Int[np.ndarray, " p"]
+    kind: _Kind
+    columns: Int[np.ndarray, " c"]  # of the box
+    designs: Any  # detectors of arrays, stacked
+
+
 class FrontSimulator:
     """The simulator of one study. Raises BadInput or Infeasible where no design can be scored."""
 
     def __init__(self, study: Study, scale: Scale | None = None) -> None:
         """The scale is that of a search that goes on; a new one is found from a few designs."""
-        self.study = study
-        self.space = array_space(study)
+        self.study, self.box = study, FrontBox(study)
         self.key = jax.random.key(study.seed)
-        if study.mode == "sampled":
-            self.evaluate: Any = make_sampler(study, study.front.events)
-        else:
-            check_ranges(study)
-            self.evaluate = make_evaluator(study)
-        space, evaluate = self.space, self.evaluate
-        # One by one where each is a scan over many events, all at once where it is a few small matrices.
-        many = jax.vmap if study.mode == "expected" else (lambda f: lambda *a: jax.lax.map(lambda x: f(*x), a))
-
-        def values(u: Any, key: Any) -> Any:
-            return evaluate(space.place(u), None, key).values
-
-        def slope(u: Any, weights: Any, key: Any) -> Any:
-            return jax.grad(lambda u: jnp.sum(weights * jnp.log(values(u, key))))(u)
-
-        def excess(u: Any) -> Any:
-            return evaluate.limits(space.place(u))
-
-        self._values = jax.jit(many(values))
-        self._slopes = jax.jit(many(slope))
-        self._excess = jax.jit(jax.vmap(excess))
-        self.inside = Inside(excess) if study.constraints else None
+        self._kinds: dict[Any, _Kind] = {}
         self.scale = self._pilot() if scale is None else scale
 
     def scores(self, u: Float[np.ndarray, "p n"], key: jax.Array) -> Float[np.ndarray, "p m"]:
@@ -78,9 +111,13 @@ class FrontSimulator:
     def slopes(
         self, u: Float[np.ndarray, "p n"], weights: Float[np.ndarray, "p m"], key: jax.Array
     ) -> Float[np.ndarray, "p n"]:
-        """Gradients of weighted sums of the same."""
+        """Gradients of weighted sums of the same; options have none."""
         weights = weights * (self.scale.signs / self.scale.width)
-        return _batches(self._slopes, u, weights, jax.random.split(key, len(u)))
+        keys, found = jax.random.split(key, len(u)), np.zeros_like(u)
+        for rows, kind, columns, designs in self._groups(u):
+            inner = u[np.ix_(rows, columns)]
+            found[np.ix_(rows, columns)] = _batches(kind.slopes, inner, designs, weights[rows], keys[rows])
+        return found
 
     def gradients(self, u: Float[np.ndarray, "p n"], key: jax.Array) -> Float[np.ndarray, "p m n"]:
         """Of all objectives."""
@@ -89,26 +126,72 @@ class FrontSimulator:
 
     def limits(self, u: Float[np.ndarray, "p n"]) -> tuple[np.ndarray, np.ndarray]:
         """Gradients of the constraints, and which are active."""
-        if self.inside is None:
-            return np.zeros((len(u), 0, u.shape[1])), np.zeros((len(u), 0), bool)
-        slopes, excess = self.inside.jacobian(jnp.asarray(u))
-        return np.asarray(slopes), np.asarray(excess) > -ACTIVE
+        parts = [
+            (group, *_whole(group.kind.limits, u[np.ix_(group.rows, group.columns)], group.designs))
+            for group in self._groups(u)
+        ]
+        most = max((excess.shape[1] for _, _, excess in parts), default=0)
+        slopes, active = np.zeros((len(u), most, u.shape[1])), np.zeros((len(u), most), bool)
+        for (rows, _, columns, _), slope, excess in parts:
+            own = np.arange(excess.shape[1])
+            slopes[np.ix_(rows, own, columns)] = slope
+            active[np.ix_(rows, own)] = excess > -ACTIVE
+        return slopes, active
+
+    @property
+    def inside(self) -> Callable[[Float[np.ndarray, "p n"]], Float[np.ndarray, "p n"]] | None:
+        """Moves points inside the constraints; None where there are none."""
+        return self._inside if self.study.constraints else None
+
+    def _inside(self, u: Float[np.ndarray, "p n"]) -> Float[np.ndarray, "p n"]:
+        u = u.copy()
+        for rows, kind, columns, designs in self._groups(u):
+            at = np.ix_(rows, columns)
+            u[at] = _whole(kind.moved_inside, u[at], designs)
+        return u
+
+    def _groups(self, u: Float[np.ndarray, "p n"]) -> Iterator[_Group]:
+        """All points, by what their designs are made of."""
+        listed: dict[_Kind, list[tuple[np.ndarray, Study]]] = {}
+        for rows, variant in self.box.variants(u):
+            listed.setdefault(self._kind(variant), []).append((rows, variant))
+        for kind, members in listed.items():
+            rows = np.concatenate([rows for rows, _ in members])
+            designs = [as_arrays(variant.detector) for _, variant in members]
+            repeats = np.array([len(rows) for rows, _ in members])
+            stacked = jax.tree.map(lambda *each, r=repeats: np.repeat(np.array(each), r), *designs)
+            yield _Group(rows, kind, self.box.columns(members[0][1]), stacked)
+
+    def _kind(self, variant: Study) -> _Kind:
+        key = evaluator_key(variant)
+        if key not in self._kinds:
+            self._kinds[key] = _Kind(variant)
+        return self._kinds[key]
 
     def _objectives(self, u: Float[np.ndarray, "p n"], key: jax.Array) -> Float[np.ndarray, "p m"]:
-        found = _batches(self._values, u, jax.random.split(key, len(u)))
-        return np.where(self._meets(u)[:, None] & (found > 0) & np.isfinite(found), found, np.nan)
+        keys, found = jax.random.split(key, len(u)), np.full((len(u), len(self.study.objectives)), np.nan)
+        meets = np.all(self._excess(u) <= FEASIBLE, axis=1)
+        for rows, kind, columns, designs in self._groups(u):
+            found[rows] = _batches(kind.values, u[np.ix_(rows, columns)], designs, keys[rows])
+        return np.where(meets[:, None] & (found > 0) & np.isfinite(found), found, np.nan)
 
-    def _meets(self, u: Float[np.ndarray, "p n"]) -> Bool[np.ndarray, " p"]:
-        return np.all(_batches(self._excess, u) <= FEASIBLE, axis=1)
+    def _excess(self, u: Float[np.ndarray, "p n"]) -> Float[np.ndarray, "p rows"]:
+        """What the constraints are missed by; a design that has fewer of them meets the others."""
+        parts = [(g.rows, _batches(g.kind.excess, u[np.ix_(g.rows, g.columns)], g.designs)) for g in self._groups(u)]
+        found = np.full((len(u), max(part.shape[1] for _, part in parts)), -np.inf)
+        for rows, part in parts:
+            found[rows, : part.shape[1]] = part
+        return found
 
     def _pilot(self) -> Scale:
         """From the initial design, the worst values that the study names, and random designs."""
         objectives = self.study.objectives.values()
         rng = np.random.default_rng([self.study.seed, *b"pilot"])
-        u = rng.uniform(size=(PILOT, len(self.space)))
-        u[0] = self.study.space.init
+        continuous = rng.uniform(size=(PILOT, self.box.codes.continuous))
+        u = self.box.codes.with_codes(continuous, self.box.codes.balanced(PILOT, rng))
+        u[0] = self.box.start[0]
         if self.inside is not None:
-            u[1:] = np.array(self.inside(jnp.asarray(u)))[1:]
+            u[1:] = self._inside(u)[1:]
         found = self._objectives(u, stream(self.key, "pilot"))
         if not np.isfinite(found).all(axis=1).any():
             self._refuse(u)
@@ -122,10 +205,12 @@ class FrontSimulator:
     def _refuse(self, u: Float[np.ndarray, "p n"]) -> NoReturn:
         """Why none of these designs can be scored."""
         study = self.study
-        missed = _batches(self._excess, u) > FEASIBLE
+        missed = self._excess(u) > FEASIBLE
         if missed.any(axis=1).all():
-            score = jax.eval_shape(lambda u: self.evaluate(self.space.place(u), None, self.key), jnp.asarray(u[0]))
-            rows = dict.fromkeys(score.constraint_names[j] for j in np.flatnonzero(missed.all(axis=0)))
+            _, kind, columns, designs = max(self._groups(u), key=lambda g: len(g.columns))
+            one = jax.tree.map(lambda x: x[0], (u[:, columns], designs))
+            names = jax.eval_shape(kind.score, *one, self.key).constraint_names
+            rows = dict.fromkeys(names[j] for j in np.flatnonzero(missed.all(axis=0)) if j < len(names))
             which = f"{', '.join(rows)} cannot be met" if rows else "the constraints cannot hold together"
             raise Infeasible(f"{which} by any of {PILOT} designs over the bounds: loosen it, or widen the bounds")
         message = "no objective of the initial design or of random ones is a positive number; do enough layers measure?"
@@ -136,8 +221,18 @@ def _batches(compiled: Callable[..., Any], *columns: Any) -> np.ndarray:
     """Call what is compiled for a fixed number of rows with any number of them."""
     found = []
     for first in range(0, len(columns[0]), BATCH):
-        part = [c[first : first + BATCH] for c in columns]
-        missing = BATCH - len(part[0])
-        part = [jnp.concatenate([jnp.asarray(c), jnp.repeat(jnp.asarray(c)[:1], missing, axis=0)]) for c in part]
-        found.append(np.asarray(compiled(*part))[: BATCH - missing])
+        part = [jax.tree.map(lambda c, first=first: c[first : first + BATCH], c) for c in columns]
+        found.append(_whole(compiled, *part))
     return np.concatenate(found)
+
+
+def _whole(compiled: Callable[..., Any], *columns: Any) -> Any:
+    """Call it once, with the first row again until there are whole batches: few shapes have to be compiled."""
+    number = len(columns[0])
+    missing = math.ceil(number / BATCH) * BATCH - number
+
+    def padded(column: Any) -> Array:
+        return jnp.concatenate([jnp.asarray(column), jnp.repeat(jnp.asarray(column)[:1], missing, axis=0)])
+
+    found = compiled(*(jax.tree.map(padded, c) for c in columns))
+    return jax.tree.map(lambda x: np.asarray(x)[:number], found)

@@ -8,8 +8,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from detopt.runs import Run, new_run
 from detopt.search.pareto import FrontSearcher, Plan
 from detopt.study.differentiable import check_differentiable
@@ -93,18 +91,20 @@ def _search(
 ) -> Run:
     sampled = study.mode == "sampled"
     # Gradients through flips take minutes to compile, and noisy ones have not been shown to pay.
-    plan = Plan.of(study.front.evaluations, gradients=not sampled)
+    plan = Plan.of(study.front.evaluations, gradients=not sampled, choices=bool(study.choices))
     searcher = FrontSearcher(
         simulator.scores,
         None if sampled else simulator.slopes,
         simulator.inside,
-        np.array([study.space.init]),
+        simulator.box.start,
         plan,
         study.seed,
         noisy=sampled,
-        groups=radius_groups(study.space),
+        # Layers of different technologies are not interchangeable.
+        groups=[] if study.choices else radius_groups(study.space),
+        codes=simulator.box.codes,
     )
-    history = History(study, run, simulator.scale, progress, started, before)
+    history = History(study, run, simulator, progress, started, before)
     stopped = f"it has spent its {plan.evaluations} evaluations"
     if before is None:
         state = searcher.init()
@@ -138,8 +138,6 @@ def _check(study: Study) -> None:
     if len(study.objectives) < 2:
         message = f"a front needs two objectives or more, got {len(study.objectives)}: `detopt optimise` is for one"
         raise refuse("objectives", message)
-    if study.choices:
-        raise refuse("choices", "fronts over choices are not in this version: `detopt optimise` tries combinations")
     if study.head is not None:
         raise refuse("head", "fronts with heads are not in this version: set head: none, or run `detopt optimise`")
     for name, term in study.constraints.items():
@@ -177,6 +175,7 @@ def _question(study: Study, scale: Scale) -> dict[str, Any]:
             for (name, t), w in zip(study.objectives.items(), scale.worst, strict=True)
         },
         "constraints": {name: t.title for name, t in study.constraints.items()},
+        "choices": {name: list(options) for name, options in study.choices.items()},
         "variables": [
             {
                 "name": v.name,

@@ -2,15 +2,17 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from detopt.runs import Run, RunError
+from detopt.study.front_box import at_row
 from detopt.study.studies import Study, load_study
 from detopt.study.write import detector_with, inline_detector
 
 __all__ = ["at_point", "point_yaml"]
 
 
-def read_point(point: str) -> tuple[Run, dict[str, float]]:
+def read_point(point: str) -> tuple[Run, dict[str, Any]]:
     """The run and all columns of a point's row. Raises RunError."""
     folder, _, index = point.rpartition(":")
     if not folder or not index.isdigit():
@@ -23,19 +25,19 @@ def read_point(point: str) -> tuple[Run, dict[str, float]]:
 
 
 def at_point(study: Study, point: str) -> Study:
-    """The study with its free numbers at a point's. Raises RunError where the point does not have them."""
+    """The study with its free numbers, and options, at a point's. Raises RunError where the point does not have them."""
     _, row = read_point(point)
-    missing = [v.name for v in study.space.variables if v.name not in row]
+    missing = [name for name in (*study.choices, *study.space.names) if name not in row]
     if missing:
         raise RunError(f"{point} has no {', '.join(missing)}: it is of another study")
-    moved = tuple(replace(v, init=row[v.name]) for v in study.space.variables)
-    return replace(study, space=replace(study.space, variables=moved))
+    variant, values = at_row(study, row)
+    moved = tuple(replace(v, init=values[v.name]) for v in variant.space.variables)
+    return replace(variant, space=replace(variant.space, variables=moved))
 
 
 def point_yaml(point: str, folder: Path) -> str:
     """The detector of a point as YAML, for a file in this folder."""
     run, row = read_point(point)
-    study = load_study(run.folder / "study.yaml")
-    values = {v.name: row[v.name] for v in study.space.variables}
+    study, values = at_row(load_study(run.folder / "study.yaml"), row)
     header = (f"Point {point} of the front of {study.name}.",)
-    return detector_with(inline_detector(run.text("study.yaml")), study.space, values, header, folder)
+    return detector_with(inline_detector(study.document.text), study.space, values, header, folder)

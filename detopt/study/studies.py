@@ -252,7 +252,9 @@ class _Reader:
             reader = VariablesReader(self.document, self.notes)
             detector, variables = reader.read(data.get("variables"), detector, variables)
         free = [name for v in variables for name in v.names]
-        choices = read_choices(data.get("choices"), self.document, detector, free) if self.replacement is None else {}
+        choices = (
+            read_choices(data.get("choices"), self.document, detector, free, terms) if self.replacement is None else {}
+        )
         rivals = {}
         if detector is not None and self.replacement is None:
             rivals = read_rivals(data.get("rivals"), Space(detector, tuple(variables)), self.document)

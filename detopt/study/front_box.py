@@ -1,0 +1,72 @@
+"""The unit box that a search for a front works in: the study's variables, and behind them the options of its choices."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from detopt.search.options import OptionCodes
+from detopt.study.studies import Study
+
+__all__ = ["FrontBox", "at_row"]
+
+
+class FrontBox:
+    """Points of the box, and the studies that they are designs of: one for each combination of options."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.codes = OptionCodes(len(study.space), [len(options) for options in study.choices.values()])
+        self._variants: dict[tuple[int, ...], Study] = {}
+
+    @property
+    def start(self) -> Float[np.ndarray, "1 n"]:
+        """The design as drawn, with the first options."""
+        return self.codes.with_codes(np.array([self.study.space.init]), np.zeros((1, len(self.codes.sizes)), int))
+
+    def chosen(self, options: tuple[int, ...]) -> dict[str, str]:
+        """The options by name."""
+        return {name: list(all_)[i] for (name, all_), i in zip(self.study.choices.items(), options, strict=True)}
+
+    def variant(self, options: tuple[int, ...]) -> Study:
+        """The study with these options."""
+        if not options:
+            return self.study
+        if options not in self._variants:
+            self._variants[options] = self.study.variant(self.chosen(options))
+        return self._variants[options]
+
+    def columns(self, variant: Study) -> Int[np.ndarray, " c"]:
+        """Where the variables of a variant stand in the box."""
+        return np.array([_owner(self.study, name) for name in variant.space.names], int)
+
+    def variants(self, u: Float[np.ndarray, "p n"]) -> Iterator[tuple[np.ndarray, Study]]:
+        """The rows of the points of each combination, and its study."""
+        options = self.codes.options(u)
+        for combination in np.unique(options, axis=0):
+            yield np.flatnonzero((options == combination).all(axis=1)), self.variant(tuple(combination.tolist()))
+
+    def table(self, u: Float[np.ndarray, "p n"]) -> dict[str, Any]:
+        """Options and variables as columns of a table; a variable that a combination does not have is NaN."""
+        options, exists = self.codes.options(u), np.zeros((len(u), self.codes.continuous), bool)
+        for rows, variant in self.variants(u):
+            exists[np.ix_(rows, self.columns(variant))] = True
+        names = {n: [list(all_)[i] for i in options[:, j]] for j, (n, all_) in enumerate(self.study.choices.items())}
+        values = {
+            v.name: np.where(exists[:, i], np.asarray(v.value(u[:, i])), np.nan)
+            for i, v in enumerate(self.study.space.variables)
+        }
+        return {**names, **values}
+
+
+def _owner(study: Study, name: str) -> int:
+    """Which variable of a study moves a number: in a variant the first of those that are left has another name."""
+    return next(i for i, v in enumerate(study.space.variables) if name in v.names)
+
+
+def at_row(study: Study, row: Mapping[str, Any]) -> tuple[Study, dict[str, float]]:
+    """The combination that a row of the table is of, and the values of its variables. Raises KeyError."""
+    chosen = {name: row[name] for name in study.choices}
+    variant = study.variant(chosen) if chosen else study
+    return variant, {n: row[study.space.variables[_owner(study, n)].name] for n in variant.space.names}
