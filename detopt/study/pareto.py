@@ -3,7 +3,8 @@
 import hashlib
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from detopt.study.optimise import Progress, check_free, manifest, write_inputs
 from detopt.study.placement import radius_groups
 from detopt.study.studies import Study
 
-__all__ = ["TIME_IS_UP", "asked", "pareto_study", "search_front"]
+__all__ = ["TIME_IS_UP", "asked", "pareto_study", "search_front", "working_on"]
 
 TIME_IS_UP = "the time limit was reached"
 
@@ -45,10 +46,20 @@ def pareto_study(
     simulator = FrontSimulator(study)
     began = {**manifest(study, command), "kind": "front", "search": asdict(study.front), "asked": asked(study)}
     run = new_run(study.name, began, out)
-    with run.lock():
+    with working_on(run):
         write_inputs(run, study)
         deadline = None if time_limit is None else started + time_limit
         return search_front(study, run, simulator, progress, started, deadline)
+
+
+@contextmanager
+def working_on(run: Run) -> Iterator[None]:
+    """Hold the run's folder; a KeyboardInterrupt says how to go on. Raises RunError where another process holds it."""
+    with run.lock():
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"stopped; continue with: detopt resume {shlex.quote(str(run.folder))}") from None
 
 
 def search_front(
@@ -64,31 +75,13 @@ def search_front(
 
     Args:
         study: what was asked.
-        run: whose lock is held.
+        run: whose folder is held.
         simulator: of the study.
         progress: called after every round.
-        started: when, by `time.monotonic`.
+        started: when, by `time.monotonic`; of a search that goes on, as if it had never been stopped.
         deadline: when the search stops early, by the same clock.
         before: what the search goes on from.
-
-    Raises:
-        KeyboardInterrupt: stopped by the user; the message says how to go on.
     """
-    try:
-        return _search(study, run, simulator, progress, started, deadline, before)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"stopped; continue with: detopt resume {shlex.quote(str(run.folder))}") from None
-
-
-def _search(
-    study: Study,
-    run: Run,
-    simulator: FrontSimulator,
-    progress: Callable[[Progress], None] | None,
-    started: float,
-    deadline: float | None,
-    before: Checkpoint | None,
-) -> Run:
     sampled = study.mode == "sampled"
     # Gradients through flips take minutes to compile, and noisy ones have not been shown to pay.
     plan = Plan.of(study.front.evaluations, gradients=not sampled, choices=bool(study.choices))

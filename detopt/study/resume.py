@@ -12,7 +12,7 @@ from detopt.runs import Run, RunError
 from detopt.study.front_history import read_checkpoint
 from detopt.study.front_simulator import FrontSimulator
 from detopt.study.optimise import Progress, manifest
-from detopt.study.pareto import TIME_IS_UP, asked, search_front
+from detopt.study.pareto import TIME_IS_UP, asked, search_front, working_on
 from detopt.study.settings import ParetoSearch
 from detopt.study.studies import Study, load_study
 
@@ -47,7 +47,7 @@ def resume_run(
         raise RunError(
             f"{run.folder} searched no front, and only fronts can be resumed in this version: start it again"
         )
-    with run.lock():
+    with working_on(run):
         if run.complete and run.front_result["stopped"] != TIME_IS_UP:
             raise RunError(f"{run.folder} is finished: nothing is left to do")
         study = _study(run)
@@ -74,7 +74,8 @@ def _study(run: Run) -> Study:
     study = replace(load_study(path), seed=began["seed"], front=ParetoSearch(**began["search"]))
     if asked(study) != began["asked"]:
         raise RunError(
-            f"{path} is not what the run began with: it was edited, or the study was changed in Python; start it again"
+            f"{path} is not what the run began with: it was edited, the study was changed in Python, or this version of "
+            "detopt reads it otherwise; start it again"
         )
     return study
 

@@ -18,6 +18,7 @@ from detopt.runs import Run
 SCRIPT = """
 import sys
 import detopt.report.front as page
+from detopt.backend import jax
 from detopt.cli import main
 from detopt.runs import Run
 from detopt.search import emulator
@@ -31,6 +32,7 @@ def telling(function, name):
 Run.write_arrays = telling(Run.write_arrays, lambda a: {{"checkpoint/state.npz": "front"}}.get(a[1], "audit"))
 Run.write_table = telling(Run.write_table, lambda a: "publish" if "front" in a else "table")
 page.write_front_report = telling(page.write_front_report, lambda a: "report")
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 print("start", flush=True)
 sys.argv = ["detopt", *sys.argv[1:]]
 main()
