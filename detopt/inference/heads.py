@@ -5,7 +5,9 @@ from typing import Any, ClassVar, Literal
 
 from detopt.parameters import quantity, whole
 
-__all__ = ["HEADS", "Head", "SetHead", "TrackHead", "VoxelHead"]
+__all__ = ["HEADS", "Head", "Momentum", "SetHead", "TrackHead", "VoxelHead"]
+
+Momentum = Literal["unknown", "measured", "known"]  # what is told of that of each muon
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,7 @@ class VoxelHead(_Head):
     muons: int = whole(0, least=0, most=10_000_000)
     grid: tuple[int, int, int] = (0, 0, 0)  # voxels of the sums; those of the volume where it is not given
     bins: int = whole(6, least=2, most=32)  # of the scattering angle
-    momentum: Literal["unknown", "known"] = "unknown"
+    momentum: Momentum = "unknown"  # measured: by how the panels themselves scatter the muon
 
     @property
     def exposure(self) -> int:
