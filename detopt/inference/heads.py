@@ -5,7 +5,9 @@ from typing import Any, ClassVar, Literal
 
 from detopt.parameters import quantity, whole
 
-__all__ = ["HEADS", "DeepSetHead", "Head", "PortalHead", "SetHead", "TrackHead", "VoxelHead"]
+__all__ = ["HEADS", "DeepSetHead", "Head", "Momentum", "PortalHead", "SetHead", "TrackHead", "VoxelHead"]
+
+Momentum = Literal["unknown", "measured", "known"]  # what is told of that of each muon
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,7 @@ class PortalHead(_Head):
 
     batch: int = whole(32, least=1)  # exposures in a training step
     muons: int = whole(0, least=0, most=10_000_000)
-    momentum: Literal["unknown", "known"] = "unknown"
+    momentum: Momentum = "unknown"  # measured: by how the panels themselves scatter the muon
 
     @property
     def exposure(self) -> int:

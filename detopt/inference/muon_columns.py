@@ -5,13 +5,14 @@ from typing import NamedTuple
 from jaxtyping import Array, Float
 
 from detopt.backend import jnp
+from detopt.inference.heads import Momentum
 from detopt.reconstruction.arms import ArmTrack, Reconstructed
 
 __all__ = ["MUON_COLUMNS", "MuonColumns", "columns_of_muon", "named"]
 
 
 class MuonColumns(NamedTuple):
-    """Of one muon, or of many. All of it is measured but the momentum, which is 0 unless it is known."""
+    """Of one muon, or of many. All of it is measured, but for a momentum that is known; 0 stands for an unknown one."""
 
     seen: Float[Array, "*n"]  # 1 where there are tracks on both sides
     above_x: Float[Array, "*n"]  # of the first track, in the middle of the volume, in mm
@@ -29,21 +30,23 @@ class MuonColumns(NamedTuple):
 MUON_COLUMNS = len(MuonColumns._fields)
 
 
-def columns_of_muon(muon: Reconstructed, middle: float, known_momentum: bool) -> Float[Array, " f"]:
+def columns_of_muon(muon: Reconstructed, middle: float, momentum: Momentum) -> Float[Array, " f"]:
     """The columns of one muon in a row, 0 where it is not seen.
 
     Args:
         muon: reconstructed.
         middle: z of the middle of the volume, in mm.
-        known_momentum: whether the true momentum is given away.
+        momentum: unknown, that which the panels measured, or the true one.
     """
     above, below = muon.tracks[0], muon.tracks[-1]
+    told = {"unknown": jnp.zeros_like(muon.momentum), "measured": muon.measured, "known": muon.momentum}[momentum]
+    assert told is not None
     both = MuonColumns(
         jnp.ones_like(muon.momentum),
         *_line(above, middle),
         *_line(below, middle),
         (jnp.trace(above.covariance[2:4, 2:4]) + jnp.trace(below.covariance[2:4, 2:4])) / 2,
-        muon.momentum if known_momentum else jnp.zeros_like(muon.momentum),
+        told,
     )
     return jnp.where(muon.passes, jnp.stack(both), 0.0)
 

@@ -21,7 +21,7 @@ REFERENCE = 3.0  # GeV
 
 
 def deflection(columns: Float[Array, "M f"]) -> Float[Array, " M"]:
-    """log of the scattering angle in rad along one axis, at the momentum that is known or else as it was.
+    """log of the scattering angle in rad along one axis: scaled to 3 GeV where a momentum is told, else as it was.
 
     Where the angle is below its error, of that error.
     """

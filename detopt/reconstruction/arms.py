@@ -15,7 +15,7 @@ from detopt.simulation.flight import Leg, Muon
 from detopt.simulation.physics import Physics
 from detopt.simulation.scattering import highland_variance, velocity
 
-__all__ = ["ArmTrack", "Reconstructed", "fit_arm"]
+__all__ = ["ArmTrack", "Reconstructed", "fit_arm", "rows_of"]
 
 
 class ArmTrack(NamedTuple):
@@ -44,6 +44,7 @@ class Reconstructed(NamedTuple):
     resolution: Float[Array, "n 2"]  # along the two sides of a sensor, in mm; 0 where nothing is measured
     tracks: tuple[ArmTrack, ...]
     passes: Bool[Array, ""]  # tracks in all arms, and the trigger
+    measured: Float[Array, ""] | None = None  # momentum that the panels tell in GeV, where that is asked for
 
 
 def fit_arm(
@@ -75,7 +76,7 @@ def fit_arm(
         rows, order = np.arange(len(listed.names)), listed.order
         track = linear_track(listed, muon, charge, physics, first, arm.bends, leg.crossed)
     else:
-        rows = _rows(listed, sensors, arm)
+        rows = rows_of(listed, sensors, arm)
         order = jnp.argsort(listed.forward * listed.middle[rows, 2])
         track = straight_track(listed, rows, leg, first, physics)
     place = np.array([rows.tolist().index(i) for i in at])
@@ -99,7 +100,7 @@ def _fit_level(
 ) -> ArmTrack:
     """The same where planes are level, of a known order, and measure x as well as y."""
     assert listed.sequence is not None
-    mine = _rows(listed, sensors, arm).tolist()
+    mine = rows_of(listed, sensors, arm).tolist()
     rows = [i for i in listed.sequence if i in mine]
     sensor = {sensors.at[i]: i for i in arm.sensors}
     first = next(i for i in rows if i in sensor)
@@ -124,7 +125,7 @@ def _fit_level(
     return ArmTrack(fit.found & alive, z0, truth + fit.change, truth, fit.covariance, fit.chi2, fit.freedom)
 
 
-def _rows(listed: Stops, sensors: Sensors, arm: Arm) -> Int[np.ndarray, " r"]:
+def rows_of(listed: Stops, sensors: Sensors, arm: Arm) -> Int[np.ndarray, " r"]:
     """The stops that matter for a straight track: its own sensors, and what is thin and no sensor of another arm.
 
     Bodies separate arms: none is inside one.

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float
 from detopt.backend import jax, jnp
 from detopt.reconstruction.beam_fit import BeamTrack
 
-__all__ = ["Crossing", "fit_level"]
+__all__ = ["Crossing", "Line", "disturbed", "fit_level", "measured"]
 
 _TINY = 1e-20  # where there is nothing to rotate; its inverse has a cube in float32
 
@@ -31,7 +31,7 @@ class Crossing(NamedTuple):
     scattering: Float[Array, ""]  # variance of the projected angle in rad^2
 
 
-class _Line(NamedTuple):
+class Line(NamedTuple):
     """R (position, slope) = v to unit errors, with R upper triangular."""
 
     r11: Array
@@ -56,8 +56,8 @@ def fit_level(crossings: list[Crossing], slope: tuple[Array, Array], min_hits: i
     scale = jax.lax.rsqrt(jnp.where(flat, 1.0, square))
     ex, ey = jnp.where(flat, 1.0, tx * scale), jnp.where(flat, 0.0, ty * scale)
     stretch = 1 + square
-    lengthwise, sideways, measured = _walked(crossings, (ex, ey), stretch)
-    found = measured >= max(min_hits, 2)
+    lengthwise, sideways, hits = _walked(crossings, (ex, ey), stretch)
+    found = hits >= max(min_hits, 2)
     along, across = _solved(lengthwise, found), _solved(sideways, found)
 
     def back(a: Array, b: Array) -> Row:
@@ -75,10 +75,10 @@ def fit_level(crossings: list[Crossing], slope: tuple[Array, Array], min_hits: i
     chi2 = one[5] + two[5]
     sure = jnp.isfinite(chi2 + one[0] + two[0] + g + i) & (one[4] > zero) & (two[4] > zero)
     covariance = jnp.stack([jnp.stack(row) for row in rows])
-    return BeamTrack(change, covariance, chi2, 2 * measured - 4, found & sure)
+    return BeamTrack(change, covariance, chi2, 2 * hits - 4, found & sure)
 
 
-def _walked(crossings: list[Crossing], along: tuple[Array, Array], stretch: Array) -> tuple[_Line, _Line, Array]:
+def _walked(crossings: list[Crossing], along: tuple[Array, Array], stretch: Array) -> tuple[Line, Line, Array]:
     """From the outside in: what is known where the first plane is met, along and across the slope; how many measured.
 
     A loop: written out, the compiler would work out each plane again for every number of the next one.
@@ -86,9 +86,7 @@ def _walked(crossings: list[Crossing], along: tuple[Array, Array], stretch: Arra
     (ex, ey), zero = along, jnp.zeros_like(stretch)
     widths = stretch, jnp.sqrt(stretch)
 
-    def inwards(
-        carry: tuple[_Line, _Line, Array], each: tuple[Crossing, Array]
-    ) -> tuple[tuple[_Line, _Line, Array], None]:
+    def inwards(carry: tuple[Line, Line, Array], each: tuple[Crossing, Array]) -> tuple[tuple[Line, Line, Array], None]:
         at, step = each
         some = at.weight > 0
         root = jnp.where(some, jnp.sqrt(jnp.where(some, at.weight, 1.0)), 0.0)
@@ -97,10 +95,10 @@ def _walked(crossings: list[Crossing], along: tuple[Array, Array], stretch: Arra
         (dx, dy), found = at.deviation, []
         for line, width, value in zip(carry[:2], widths, (ex * dx + ey * dy, ex * dy - ey * dx), strict=True):
             moved = line._replace(r12=line.r12 + line.r11 * step)
-            found.append(_measured(_disturbed(moved, kick * width), root, value))
+            found.append(measured(disturbed(moved, kick * width), root, value))
         return (found[0], found[1], carry[2] + some), None
 
-    nothing = _Line(zero, zero, zero, zero, zero, zero)
+    nothing = Line(zero, zero, zero, zero, zero, zero)
     z = jnp.stack([at.z for at in crossings])
     steps = jnp.concatenate([z[1:] - z[:-1], jnp.zeros_like(z[:1])])
     columns = jax.tree.map(lambda *x: jnp.stack(x), *crossings)
@@ -108,7 +106,7 @@ def _walked(crossings: list[Crossing], along: tuple[Array, Array], stretch: Arra
     return jax.lax.scan(step, (nothing, nothing, zero), (columns, steps), reverse=True)[0]
 
 
-def _solved(line: _Line, found: Bool[Array, ""]) -> tuple[Array, ...]:
+def _solved(line: Line, found: Bool[Array, ""]) -> tuple[Array, ...]:
     """Position, slope, their variance, covariance, variance, and chi2."""
     r11, r12, r22 = (
         jnp.where(found & (line.r22 != 0), r, held) for r, held in zip(line[:3], (1.0, 0.0, 1.0), strict=True)
@@ -124,7 +122,7 @@ def _inverse_root(square: Array) -> Array:
     return jax.lax.rsqrt(jnp.maximum(square, _TINY))
 
 
-def _disturbed(line: _Line, kick: Array) -> _Line:
+def disturbed(line: Line, kick: Array) -> Line:
     """Let the slope change by a kick of this width, seen from before it."""
     r11, r12, r22, v1, v2, chi2 = line
     a, b = r22 * kick, r12 * kick
@@ -132,10 +130,10 @@ def _disturbed(line: _Line, kick: Array) -> _Line:
     p = jax.lax.rsqrt(grown)
     q = jax.lax.rsqrt(grown + b**2)
     cosine, sine = grown * p * q, b * q * a * p
-    return _Line(cosine * r11, cosine * r12 - sine * r22, p * r22, cosine * v1 - sine * v2, p * v2, chi2)
+    return Line(cosine * r11, cosine * r12 - sine * r22, p * r22, cosine * v1 - sine * v2, p * v2, chi2)
 
 
-def _measured(line: _Line, root: Array, value: Array) -> _Line:
+def measured(line: Line, root: Array, value: Array) -> Line:
     """One more measurement of the position, of error 1 / root."""
     r11, r12, r22, v1, v2, chi2 = line
     square = r11**2 + root**2
@@ -144,7 +142,7 @@ def _measured(line: _Line, root: Array, value: Array) -> _Line:
     left, rest = -sine * r12, cosine * value - sine * v1
     lower = r22**2 + left**2
     p = _inverse_root(lower)
-    return _Line(
+    return Line(
         square * q,
         cosine * r12,
         lower * p,

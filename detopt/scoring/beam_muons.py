@@ -11,6 +11,7 @@ from detopt.detector.arms import Arm
 from detopt.detector.detector import Detector
 from detopt.parameters import Space
 from detopt.reconstruction.arms import ArmTrack, Reconstructed, fit_arm
+from detopt.reconstruction.panel_momentum import panel_momentum
 from detopt.scoring.muon_statistics import needs_tracks, statistics_of
 from detopt.scoring.unchanging import Unchanging
 from detopt.simulation.beam_event import (
@@ -47,6 +48,7 @@ class BeamMuons:
         arms: tuple[Arm, ...],
         terms: list[Any],
         columns: Callable[[Reconstructed], Float[Array, " f"]] | None = None,
+        momenta: Float[np.ndarray, " K"] | None = None,
     ) -> None:
         """
         Args:
@@ -57,9 +59,10 @@ class BeamMuons:
             arms: which sensors make a track.
             terms: that want statistics of a muon.
             columns: what a head wants of a muon, as numbers beside its statistics.
+            momenta: in GeV, to try where the panels are to measure them; see `detopt.reconstruction.panel_momentum`.
         """
         self.source, self.start, self.physics, self.arms, self.terms = source, start, physics, arms, terms
-        self.columns = columns
+        self.columns, self.momenta = columns, momenta
         detector, self.unchanging = space.detector, Unchanging.of(space)
         line = jax.eval_shape(lambda: line_up(detector).stops)
         self.names, self.bulk = line.names, line.bulk
@@ -109,9 +112,13 @@ class BeamMuons:
         for i, cut in enumerate(self.cuts):
             margin = _margin(cut, line.trigger, tracks)
             passes = passes & jnp.where(decided.passes[i] == 0, margin > 0, decided.passes[i] > 0)
-        return Reconstructed(
+        made = Reconstructed(
             weight, muon.momentum, charge, sight.seen, sight.position, line.sensors.resolution, tracks, passes
         )
+        if self.momenta is None:
+            return made
+        measured = panel_momentum(line.stops, leg.crossed, line.sensors, made, self.arms, self.momenta, self.physics)
+        return made._replace(measured=measured)
 
     def enough(self, fired: tuple[Array, ...]) -> Bool[Array, ""]:
         """Whether each arm has the hits that it needs."""

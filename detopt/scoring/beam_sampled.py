@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from detopt.backend import jax, jnp
@@ -48,6 +49,7 @@ class BeamEvaluator(ChunkedEvaluator):
         arms: tuple[Arm, ...],
         *,
         columns: Callable[[Reconstructed], Float[Array, " f"]] | None = None,
+        momenta: Float[np.ndarray, " K"] | None = None,
         exposure: int = 1,
         conditioned: bool = False,
         precision: Any = None,
@@ -57,12 +59,13 @@ class BeamEvaluator(ChunkedEvaluator):
             start: where particles begin; it must not follow the design.
             arms: which sensors make a track.
             columns: see `BeamMuons`.
+            momenta: see `BeamMuons`.
         """
         super().__init__(
             objectives, constraints, prices, source, physics, space, events, exposure, conditioned, precision
         )
         self.terms = [t for t in (*self.objectives.values(), *self.constraints.values()) if not _is_about_design(t)]
-        self.muons = BeamMuons(space, source, start, physics, arms, self.terms, columns)
+        self.muons = BeamMuons(space, source, start, physics, arms, self.terms, columns, momenta)
         self.flips = BeamFlips(self.muons, space, exposure if exposure > 1 else self.chunk)
 
     def estimators(self) -> dict[str, str]:

@@ -16,6 +16,7 @@ from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
 from detopt.detector.random_scenes import RandomFilling
 from detopt.gradients.flips import Flip, with_flips
+from detopt.inference.heads import Momentum
 from detopt.inference.muon_columns import MUON_COLUMNS, columns_of_muon
 from detopt.inference.pictures import Crowds, Pictures, Series
 from detopt.inference.portal_network import PortalNetwork
@@ -50,7 +51,7 @@ class PortalEvaluator(BeamEvaluator):
         scenes: RandomFilling,
         question: Question,
         grid: Grid,
-        known_momentum: bool = False,
+        momentum: Momentum = "unknown",
         muon_by_muon: bool = False,
         **more: Any,
     ) -> None:
@@ -60,10 +61,10 @@ class PortalEvaluator(BeamEvaluator):
             scenes: of the only volume.
             question: that the head is asked.
             grid: that it looks at.
-            known_momentum: whether it is told the momentum.
+            momentum: what it is told of that of each muon; where it is measured, `more` has the `momenta` to try.
             muon_by_muon: whether it learns from muons, and not from sums on the grid.
         """
-        super().__init__(*study, columns=lambda muon: columns_of_muon(muon, grid.middle, known_momentum), **more)
+        super().__init__(*study, columns=lambda muon: columns_of_muon(muon, grid.middle, momentum), **more)
         self.scenes, self.question, self.grid, self.muon_by_muon = scenes, question, grid, muon_by_muon
 
     # -- exposures ---------------------------------------------------------------------------------------------------------

@@ -20,7 +20,15 @@ from detopt.simulation.draws import Aim, Carrier, Numbers, Start, draw_numbers, 
 from detopt.simulation.flux import flux
 from detopt.simulation.streams import stream
 
-__all__ = ["Parts", "cosmic_carriers", "cosmic_muons", "cosmic_numbers", "cosmic_parts", "expected_number"]
+__all__ = [
+    "Parts",
+    "cosmic_carriers",
+    "cosmic_muons",
+    "cosmic_numbers",
+    "cosmic_parts",
+    "equal_shares",
+    "expected_number",
+]
 
 _MOMENTA, _COSINES, _POINTS = 512, 256, 3  # cells of the grid, and Gauss-Legendre points in each, along each axis
 # Cosine of 89.9 deg: muons that are still flatter, 2 in 100 million, come in at that angle, so that all start somewhere.
@@ -39,6 +47,14 @@ class _Table(NamedTuple):
 def expected_number(source: Cosmic, aim: Aim) -> float:
     """Of muons in the exposure, through the rectangle."""
     return _table(source).rate * source.seconds * aim.span[0] * aim.span[1] / 100  # cm2
+
+
+def equal_shares(source: Cosmic, number: int) -> Float[np.ndarray, " n"]:
+    """Momenta in GeV, each amid an equal share of the muons: quantiles of the spectrum."""
+    cumulated = np.concatenate([[0.0], _table(source).momenta[0]])
+    low, high = _logs(source)
+    along = np.interp((np.arange(number) + 0.5) / number, cumulated, np.linspace(0, 1, len(cumulated)))
+    return np.exp(low + along * (high - low))
 
 
 def cosmic_numbers(source: Cosmic, key: jax.Array, number: int, dtype: Any, evenly: bool = False) -> Numbers:

@@ -21,12 +21,12 @@ __all__ = ["check_beams"]
 Fault = Callable[..., None]
 
 
-def check_beams(study: "Study", fault: Fault) -> None:
+def check_beams(study: "Study", fault: Fault, notes: list[str]) -> None:
     """Note what does not go together in a study of a beam line or portal."""
     detector, source = study.detector, study.source
     if study.mode == "expected":
         fault(("mode",), f"a {detector.frame} is simulated muon by muon: mode: sampled")
-    check_scene_questions(study, fault)
+    check_scene_questions(study, fault, notes)
     if isinstance(source, (Resonance, Decay)):
         fault(
             ("source",), f"source {word_of(source)} is for `detopt simulate` in this frame: studies take single muons"

@@ -13,12 +13,15 @@ from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
 from detopt.inference.heads import DeepSetHead, PortalHead
 from detopt.parameters import Space
+from detopt.reconstruction.panel_momentum import TRIED
 from detopt.scoring.beam_sampled import BeamEvaluator
 from detopt.scoring.evaluate import Evaluator
 from detopt.scoring.portal_sampled import PortalEvaluator
 from detopt.scoring.sampled import SampledEvaluator
 from detopt.scoring.score import Score
 from detopt.search.problem import FEASIBLE
+from detopt.simulation.cosmic_rays import equal_shares
+from detopt.simulation.source import Cosmic
 from detopt.study.faults import BadInput, Fault
 from detopt.study.questions import grid_of, question_of, volume_of
 from detopt.study.staging import fixed_start
@@ -72,7 +75,8 @@ def make_sampler(study: Study, events: int) -> SampledEvaluator | BeamEvaluator:
             question=question_of(study),
             grid=grid_of(study),
             exposure=study.head.exposure,
-            known_momentum=study.head.momentum == "known",
+            momentum=study.head.momentum,
+            momenta=_tried(study),
             muon_by_muon=isinstance(study.head, DeepSetHead),
             conditioned=study.head.conditioned,
             precision=jnp.float32,
@@ -90,6 +94,14 @@ def make_sampler(study: Study, events: int) -> SampledEvaluator | BeamEvaluator:
         conditioned=study.head is not None and study.head.conditioned,
         precision=jnp.float32,
     )
+
+
+def _tried(study: Study) -> np.ndarray | None:
+    """Momenta for the panels to choose from, where the head asks for them."""
+    if not isinstance(study.head, PortalHead) or study.head.momentum != "measured":
+        return None
+    assert isinstance(study.source, Cosmic)
+    return equal_shares(study.source, TRIED)
 
 
 def array_space(study: Study) -> Space:

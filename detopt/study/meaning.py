@@ -38,7 +38,7 @@ def check_meaning(study: "Study", fault: Callable[..., None], notes: list[str]) 
     if detector.frame == "barrel":
         _check_barrel(study, fault, notes)
     else:
-        check_beams(study, fault)
+        check_beams(study, fault, notes)
     if study.space.variables:  # a single design is only scored
         _check_limits(study, fault)
     check_room(study, fault)

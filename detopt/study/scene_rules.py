@@ -9,6 +9,7 @@ from detopt.detector.random_scenes import RandomFilling
 from detopt.inference.heads import PortalHead, VoxelHead
 from detopt.scoring.scene_terms import Detection, Estimate, ImageError
 from detopt.simulation.source import Cosmic
+from detopt.study.panel_rules import check_measured_momentum
 from detopt.study.questions import volume_of
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ __all__ = ["check_scene_questions"]
 _FEW = 50  # muons of an exposure; below, most voxels see none
 
 
-def check_scene_questions(study: "Study", fault: Callable[..., None]) -> None:
+def check_scene_questions(study: "Study", fault: Callable[..., None], notes: list[str]) -> None:
     """Note what does not go together."""
     asked = {n: t for n, t in study.objectives.items() if hasattr(t, "needs_head")}
     head = study.head
@@ -59,6 +60,8 @@ def check_scene_questions(study: "Study", fault: Callable[..., None]) -> None:
         fault(("source", "sampling"), "a head looks at muons as they come: sampling: natural")
     if study.space.variables and any(v.split(".")[0] == random[0].name for v in study.space.names):
         fault(("variables",), f"the scenes of {random[0].name} are drawn for the volume as it is: leave it fixed")
+    elif head.momentum == "measured":
+        check_measured_momentum(study, fault, notes)
     if 0 < head.exposure < _FEW:
         fault(("head", "muons"), f"{head.exposure} muons are fewer than a head of a portal needs: at least {_FEW}")
     for name, term in asked.items():

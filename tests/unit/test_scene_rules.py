@@ -107,3 +107,51 @@ def test_refused(tmp_path, replaced, where, message):
         study(tmp_path, replaced=replaced)
     assert where in str(refused.value)
     assert re.search(r"(study|box)\.yaml:\d+:\d+: ", str(refused.value))
+
+
+THREE = {
+    "batch: 8": "batch: 8, momentum: measured",
+    "  - {name: under,": "  - {name: side, type: panel, z: -0.1 m, span: 1 m, resolution: 1 mm, x_over_X0: 2 %}\n  - {name: under,",
+    "z: -0.3 m, span: 1 m, resolution: 1 mm": "z: -0.3 m, span: 1 m, resolution: 0.2 mm, x_over_X0: 2 %",
+}
+
+
+def test_measured_momentum_says_how_good_it_is(tmp_path):
+    """Three planes on one side are enough; and so is a sheet between them that measures nothing."""
+    loaded = study(tmp_path, replaced=THREE)
+    assert loaded.head.momentum == "measured"
+    (note,) = (n for n in loaded.notes if "momentum" in n)
+    assert note == (
+        "head: momentum: the panels of box tell a muon of 1 GeV at 1 to 1, of 3 GeV at 1 to 1 from a much faster one: take "
+        "thicker or finer panels, or momentum: unknown"
+    )
+    sheet = "  - {name: sheet, type: panel, z: -0.2 m, span: 1 m, x_over_X0: 50 %}\n  - {name: below,"
+    thin = {k: v.replace(", x_over_X0: 2 %", "") for k, v in THREE.items()}
+    better = study(tmp_path, replaced={**thin, "  - {name: below,": sheet, "resolution: 1 mm": "resolution: 0.1 mm"})
+    (note,) = (n for n in better.notes if "momentum" in n)
+    assert re.fullmatch(
+        r"head: momentum: the panels of box tell a muon of 1 GeV at more than 100 to 1, of 3 GeV .*a much faster one",
+        note,
+    )
+
+
+@pytest.mark.parametrize(
+    ("replaced", "where", "message"),
+    [
+        ({"batch: 8": "batch: 8, momentum: measured"}, "study.yaml:6:54: head: ",
+         "tells nothing: top, above are 2 with 0 % of X0 in between, and under, below are 2 with 0 % of X0 in between"),
+        ({k: v.replace(", x_over_X0: 2 %", "") for k, v in THREE.items()}, "study.yaml:6:54: head: ",
+         "side, under, below are 3 with 0 % of X0 in between. Add a third plane, give the middle ones their x_over_X0"),
+        ({"batch: 8": "batch: 8, momentum: guessed"}, "study.yaml:6:54: head: ", "momentum: expected unknown | measured | known, got 'guessed'"),
+    ],
+)  # fmt: skip
+def test_momentum_that_panels_cannot_tell_is_refused(tmp_path, replaced, where, message):
+    with pytest.raises(BadInput, match=re.escape(message)) as refused:
+        study(tmp_path, replaced=replaced)
+    assert where in str(refused.value)
+
+
+def test_matter_that_a_variable_may_add_is_enough(tmp_path):
+    thin = {k: v.replace(", x_over_X0: 2 %", ", x_over_X0: 0 %") for k, v in THREE.items()}
+    free = {"variables: {below.z: {bounds: [-1 m, -0.5 m]}}": "variables: {under.x_over_X0: {bounds: [0 %, 5 %]}}"}
+    assert study(tmp_path, replaced={**thin, **free}).head.momentum == "measured"
