@@ -142,6 +142,10 @@ def _print_study(study: Any, report: dict[str, Any]) -> None:
         rows.append([v.name, format_quantity(v.init, unit), bounds, scale, ways.get(v.name, ""), tied])
     if rows:
         table("design variables", ["name", "initial", "bounds", "scale", "gradient", "same for"], rows)
+    for name, options in study.choices.items():
+        print(f"choice: {name} is {' or '.join(options)}")
+    if study.choices:
+        print(f"{min(study.combinations, study.search.combinations)} of {study.combinations} combinations are tried")
     if "score" in report:
         score_tables(report["score"], None)
     if "seconds" in report:
@@ -281,10 +285,14 @@ def optimise(
         fail(str(error))
     result = run.result
     if as_json:
-        keys = ("initial", "final", "rivals", "after_minus", "steps", "seconds", "stopped")
+        keys = ("initial", "final", "choices", "rivals", "after_minus", "steps", "seconds", "stopped")
         print_json({"run": str(run.folder), **{k: result[k] for k in keys if k in result}})
         return
     result_tables(result)
+    if "choices" in result:
+        found = result["choices"]
+        chosen = ", ".join(f"{name} {option}" for name, option in found["chosen"].items())
+        print(f"chosen, of {found['tried']} combinations that were tried of {found['combinations']}: {chosen}")
     print(f"The search stopped after {result['steps']} steps and {result['seconds']:.0f} s: {result['stopped']}.")
     print(f"the detector: {run.folder / 'detector.yaml'}\nthe report:   {run.folder / 'report.html'}")
 

@@ -172,6 +172,9 @@ def _answer(result: dict[str, Any]) -> Markup:
         tables.append(table("Constraints", head, checked))
     else:
         tables.append(tag("p", "The study sets no constraints.", class_="soft"))
+    if (choices := result.get("choices")) is not None:
+        said.append(tag("li", "chosen: ", _listed([f"{name} {option}" for name, option in choices["chosen"].items()])))
+        tables.append(_choices(choices))
     if (rivals := _rivals(result)) is not None:
         tables.append(rivals)
     costs = [number((score.get("cost") or {}).get("total")) for score in (old, new)]
@@ -187,6 +190,18 @@ def _answer(result: dict[str, Any]) -> Markup:
         errors += "and “in errors” counts that."
     note = tag("p", errors, class_="soft")
     return tag("section", tag("h2", "The answer"), tag("ul", *said), audit(result), *tables, note, class_="answer")
+
+
+def _choices(choices: dict[str, Any]) -> Markup:
+    """The best combinations of options, each after a short search of its own."""
+    best, names = choices["best"], list(choices["chosen"])
+    rows = [
+        [*(c["chosen"][n] for n in names), percent(math.expm1(c["loss"] - best[0]["loss"])) if i else "best"]
+        for i, c in enumerate(best)
+    ]
+    tried = f"All {choices['tried']}" if choices["tried"] == choices["combinations"] else f"{choices['tried']} of the "
+    tried += "" if tried.startswith("All") else str(choices["combinations"])
+    return table(f"{tried} combinations were tried; the best", [*names, "weighted objectives, against the best"], rows)
 
 
 def _rivals(result: dict[str, Any]) -> Markup | None:

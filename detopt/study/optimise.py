@@ -49,6 +49,7 @@ __all__ = [
 
 CURVE_MOMENTA = np.geomspace(0.2, 200, 40)
 AT_BOUND = 1e-3  # of the range
+BEST = 10  # combinations of choices that a report lists
 READABLE = 1e-5  # of loss that may be given for a design with its numbers on their bounds
 
 
@@ -147,7 +148,13 @@ def optimise_study(
     rivals = {n: score_as_dict(study, score(as_arrays(study.space.at(v)), None, key)) for n, v in study.rivals.items()}
     found = describe(study, designs, scores, search.steps, seconds, stopped, rivals)
     if tried:
-        found["choices"] = {"chosen": best_tried.chosen, "tried": len(tried), "combinations": drawn.combinations}
+        ranking = sorted(tried, key=lambda t: t.loss)[:BEST]
+        found["choices"] = {
+            "chosen": best_tried.chosen,
+            "tried": len(tried),
+            "combinations": drawn.combinations,
+            "best": [{"chosen": t.chosen, "loss": t.loss} for t in ranking if np.isfinite(t.loss)],
+        }
     run.finish(found, seconds)
     from detopt.report.page import write_report
 
