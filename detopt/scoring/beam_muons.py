@@ -49,6 +49,7 @@ class BeamMuons:
         terms: list[Any],
         columns: Callable[[Reconstructed], Float[Array, " f"]] | None = None,
         momenta: Float[np.ndarray, " K"] | None = None,
+        usual: float | None = None,
     ) -> None:
         """
         Args:
@@ -60,9 +61,11 @@ class BeamMuons:
             terms: that want statistics of a muon.
             columns: what a head wants of a muon, as numbers beside its statistics.
             momenta: in GeV, to try where the panels are to measure them; see `detopt.reconstruction.panel_momentum`.
+            usual: in GeV, what straight tracks are fitted for; if not given each muon's own momentum, which then shows in
+                their errors.
         """
         self.source, self.start, self.physics, self.arms, self.terms = source, start, physics, arms, terms
-        self.columns, self.momenta = columns, momenta
+        self.columns, self.momenta, self.usual = columns, momenta, usual
         detector, self.unchanging = space.detector, Unchanging.of(space)
         line = jax.eval_shape(lambda: line_up(detector).stops)
         self.names, self.bulk = line.names, line.bulk
@@ -102,7 +105,8 @@ class BeamMuons:
         tracks: tuple[ArmTrack, ...] = ()
         if self.fits and self.arms:  # a track has the hits that it needs
             tracks = tuple(
-                fit_arm(line.stops, leg, charge, line.sensors, sight, arm, self.physics) for arm in self.arms
+                fit_arm(line.stops, self._shown(leg, arm), charge, line.sensors, sight, arm, self.physics)
+                for arm in self.arms
             )
             passes = tracks[0].found
             for track in tracks[1:]:
@@ -119,6 +123,13 @@ class BeamMuons:
             return made
         measured = panel_momentum(line.stops, leg.crossed, line.sensors, made, self.arms, self.momenta, self.physics)
         return made._replace(measured=measured)
+
+    def _shown(self, leg: Leg, arm: Arm) -> Leg:
+        """What a fit may know of a flight: the momentum tells it how much planes scatter."""
+        if self.usual is None or arm.bends:
+            return leg
+        met, left = (m._replace(momentum=jnp.full_like(m.momentum, self.usual)) for m in (leg.met, leg.left))
+        return leg._replace(met=met, left=left)
 
     def enough(self, fired: tuple[Array, ...]) -> Bool[Array, ""]:
         """Whether each arm has the hits that it needs."""

@@ -50,6 +50,7 @@ class BeamEvaluator(ChunkedEvaluator):
         *,
         columns: Callable[[Reconstructed], Float[Array, " f"]] | None = None,
         momenta: Float[np.ndarray, " K"] | None = None,
+        usual: float | None = None,
         exposure: int = 1,
         conditioned: bool = False,
         precision: Any = None,
@@ -60,12 +61,13 @@ class BeamEvaluator(ChunkedEvaluator):
             arms: which sensors make a track.
             columns: see `BeamMuons`.
             momenta: see `BeamMuons`.
+            usual: see `BeamMuons`.
         """
         super().__init__(
             objectives, constraints, prices, source, physics, space, events, exposure, conditioned, precision
         )
         self.terms = [t for t in (*self.objectives.values(), *self.constraints.values()) if not _is_about_design(t)]
-        self.muons = BeamMuons(space, source, start, physics, arms, self.terms, columns, momenta)
+        self.muons = BeamMuons(space, source, start, physics, arms, self.terms, columns, momenta, usual)
         self.flips = BeamFlips(self.muons, space, exposure if exposure > 1 else self.chunk)
 
     def estimators(self) -> dict[str, str]:

@@ -76,7 +76,8 @@ def make_sampler(study: Study, events: int) -> SampledEvaluator | BeamEvaluator:
             grid=grid_of(study),
             exposure=study.head.exposure,
             momentum=study.head.momentum,
-            momenta=_tried(study),
+            momenta=_tried(study, TRIED) if study.head.momentum == "measured" else None,
+            usual=None if study.head.momentum == "known" else float(_tried(study, 1)[0]),
             muon_by_muon=isinstance(study.head, DeepSetHead),
             conditioned=study.head.conditioned,
             precision=jnp.float32,
@@ -96,12 +97,10 @@ def make_sampler(study: Study, events: int) -> SampledEvaluator | BeamEvaluator:
     )
 
 
-def _tried(study: Study) -> np.ndarray | None:
-    """Momenta for the panels to choose from, where the head asks for them."""
-    if not isinstance(study.head, PortalHead) or study.head.momentum != "measured":
-        return None
+def _tried(study: Study, number: int) -> np.ndarray:
+    """Momenta of the source, in the middle of so many equal shares."""
     assert isinstance(study.source, Cosmic)
-    return equal_shares(study.source, TRIED)
+    return equal_shares(study.source, number)
 
 
 def array_space(study: Study) -> Space:

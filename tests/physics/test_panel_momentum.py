@@ -229,4 +229,8 @@ def test_a_study(tmp_path):
     low, high = np.asarray(equal_shares(study.source, TRIED))[[0, -1]] * [1 - 1e-5, 1 + 1e-5]
     assert ((momentum >= low) & (momentum <= high))[seen].all()
     assert np.log(momentum[seen]).std() > 0.1
+    # Errors of tracks tell nothing of the true momentum: those of steep ones are all alike.
+    steep = seen & (np.abs([muons.above_dx, muons.above_dy, muons.below_dx, muons.below_dy]) < 0.2).all(0)
+    assert steep.sum() > 10
+    assert np.log(np.asarray(muons.variance)[steep]).std() < 0.1
     assert np.isfinite(score).all()
