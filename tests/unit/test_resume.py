@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -29,7 +30,7 @@ class Stop(Exception):
     """Instead of a kill."""
 
 
-def stop_at(call, kind=Stop):
+def stop_at(call):
     """A progress callback that raises when it is called for so many times."""
     calls = 0
 
@@ -37,7 +38,7 @@ def stop_at(call, kind=Stop):
         nonlocal calls
         calls += 1
         if calls == call:
-            raise kind
+            raise Stop
 
     return progress
 
@@ -252,10 +253,10 @@ def test_time_limits(exact, tmp_path, cli):
 
 
 def test_interrupted(exact, tmp_path, cli, monkeypatch):
-    """Ctrl-C says how to go on, and what the command line said instead of the study holds on."""
+    """SIGTERM, as Ctrl-C, says how to go on; what the command line said instead of the study holds on."""
     folder, whole = exact
     with monkeypatch.context() as patch:
-        patch.setattr(pareto, "publish", lambda *_: stop_at(1, KeyboardInterrupt)(None))
+        patch.setattr(pareto, "publish", lambda *_: signal.raise_signal(signal.SIGTERM))
         answer = cli("pareto", folder / "study.yaml", "--seed", "3", "--evaluations", "240", "-q",
                      "--out", tmp_path / "a run")  # fmt: skip
     assert answer.code == 130
