@@ -14,6 +14,8 @@ import pytest
 import detopt
 from detopt.runs import Run
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
 # The command line with small networks, which says when it begins to write what.
 SCRIPT = """
 import sys
@@ -89,7 +91,7 @@ def said(folder):
 
 @pytest.fixture
 def study(folder, front_text):
-    (folder / "study.yaml").write_text(front_text)
+    (folder / "study.yaml").write_text(front_text.replace("evaluations: 400", "evaluations: 300"))
     return folder / "study.yaml"
 
 
@@ -118,7 +120,6 @@ def go_on(killer, phases, seed):
     assert not list(killer.out.glob("**/.*.????????"))
 
 
-@pytest.mark.slow
 def test_kills_of_an_exact_search(study, folder, tiny_networks):
     killer = Killer(study, folder / "run", tiny_networks)
     go_on(killer, ["start", *["front"] * 7, "publish", "publish", "start", "report", "report", "report"], 1)
@@ -128,7 +129,6 @@ def test_kills_of_an_exact_search(study, folder, tiny_networks):
     assert killer.kills >= 12
 
 
-@pytest.mark.slow
 def test_kills_of_a_sampled_search(tmp_path, tiny_networks):
     text = (detopt.load("spectrometer_tradeoff").path).read_text()
     text = text.replace("evaluations: 800, points: 50, events: 8192", "evaluations: 200, points: 8, events: 2048")
