@@ -8,6 +8,7 @@ Hypervolume: the volume that a set dominates up to a reference point (Zitzler an
 import moocore
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.spatial import cKDTree
 
 __all__ = ["best_subset", "directions", "facets", "hypervolume", "inside", "nondominated", "ranks"]
 
@@ -67,6 +68,21 @@ def directions(points: Float[np.ndarray, "n m"], reference: Float[np.ndarray, " 
     return np.where(length > 0, weights / np.where(length > 0, length, 1.0), flat)
 
 
+def _least(worth: Float[np.ndarray, " n"], points: Float[np.ndarray, "n m"], number: int) -> list[int]:
+    """Up to so many that are worth least, and of two next to each other only one: alone the other may be worth much."""
+    nearest = cKDTree(points).query(points, k=2)[1] if len(points) > 1 else np.zeros((1, 2), int)
+    chosen: set[int] = set()
+    beside: set[int] = set()
+    for i in np.argsort(worth, kind="stable").tolist():
+        mine = set(nearest[i].tolist()) - {i}
+        if i not in beside and not mine & chosen:
+            chosen.add(i)
+            beside |= mine
+        if len(chosen) == number:
+            break
+    return sorted(chosen)
+
+
 def best_subset(
     points: Float[np.ndarray, "n m"], number: int, reference: Float[np.ndarray, " m"]
 ) -> Int[np.ndarray, " k"]:
@@ -82,7 +98,6 @@ def best_subset(
     need = number - len(sure)
     while len(kept) > need:  # a tenth of the surplus at a time: what is next to a dropped point gets worth more
         worth = np.asarray(moocore.hv_contributions(points[kept], ref=reference))
-        drop = max(1, (len(kept) - need) // 10)
-        kept = np.delete(kept, np.argsort(worth, kind="stable")[:drop])
+        kept = np.delete(kept, _least(worth, points[kept], max(1, (len(kept) - need) // 10)))
     beyond = np.maximum(np.nan_to_num(points[outside], nan=1e9) - reference, 0).sum(axis=1)
     return np.concatenate([sure, kept, outside[np.argsort(beyond, kind="stable")[: need - len(kept)]]])

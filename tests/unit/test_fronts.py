@@ -93,3 +93,15 @@ def test_stationarity_at_a_bound_and_a_constraint():
     limits = np.array([[[-3.0, 0.0]]])
     assert residuals(gradients, inside, limits, np.array([[True]]))[0] < 1e-4
     assert residuals(gradients, inside, limits, np.array([[False]]))[0] > 0.9
+
+
+@pytest.mark.parametrize("apart", [0.0, 1e-15, 1e-9])
+def test_a_subset_keeps_one_of_many_that_are_nearly_equal(apart):
+    """Each of them adds nothing to the others, and all together a corner that nothing else has."""
+    t = np.linspace(0, 0.4, 60)
+    many = np.array([0.9, -0.9]) + apart * np.random.default_rng(0).normal(size=(70, 2))
+    points = np.concatenate([np.stack([t - 1, -t - 0.1], axis=1), many - 1 * np.array([1.0, 0.0])])
+    chosen = best_subset(points, 20, np.zeros(2))
+    assert len(chosen) == len(set(chosen.tolist())) == 20
+    assert (chosen >= 60).any()
+    assert hypervolume(points[chosen], np.zeros(2)) > 0.98 * hypervolume(points, np.zeros(2))
