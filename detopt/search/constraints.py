@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from detopt.backend import jax, jnp
@@ -35,21 +36,21 @@ class Inside:
         self.jacobian = jax.jit(jax.vmap(jax.jacrev(both, has_aux=True)))
 
     def __call__(
-        self, u: Float[Array, "starts n"], free: Bool[Array, "starts n"] | None = None, about: tuple = ()
+        self, u: Float[Array | np.ndarray, "starts n"], free: Bool[Array, "starts n"] | None = None, about: tuple = ()
     ) -> Float[Array, "starts n"]:
         """The nearest points inside the constraints, to first order: Gauss-Newton on those that are violated.
 
         Only variables that are `free` move; all are where it is not given. `about` holds further arguments of the excess, a
         row for each point.
         """
-        u = jnp.asarray(u)
-        free = jnp.ones(u.shape, bool) if free is None else free
+        moved = jnp.asarray(u)
+        free = jnp.ones(moved.shape, bool) if free is None else free
         for _ in range(6):
-            jacobian, excess = self.jacobian(u, *about)
+            jacobian, excess = self.jacobian(moved, *about)
             if bool(jnp.all(excess <= -MARGIN)):
                 break
-            u = _inwards(u, free, excess, jacobian)
-        return u
+            moved = _inwards(moved, free, excess, jacobian)
+        return moved
 
 
 @jax.jit

@@ -59,6 +59,8 @@ def test_each_point_is_what_it_says(front, cli, tmp_path):
         assert found["constraints"]["gap"]["value"] <= 0
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_the_front_is_the_union_of_those_of_each_combination(front):
     """Nearly as much hypervolume as the best designs of searches with the options held."""
     from detopt.search.fronts import hypervolume
