@@ -37,6 +37,7 @@ from detopt.study.placement import radius_groups
 from detopt.study.questions import asked_of_head, seconds_per_muon
 from detopt.study.studies import Study
 from detopt.study.write import detector_with
+from detopt.units import format_quantity
 
 __all__ = ["optimise_sampled"]
 
@@ -61,22 +62,14 @@ def optimise_sampled(
         if progress is not None:
             progress(Progress(0, 0, line, math.nan))
 
-    audit = Auditor(study, tell)
-    initial = audit(study.detector, "the initial design")
-    values = {n: e["value"] for n, e in initial.score["objectives"].items()}
-    bad = {n: v for n, v in values.items() if v is None or not 0 < v < math.inf}
-    if bad:
-        shown = ", ".join(bad)
-        message = (
-            f"{shown} of the initial design cannot be compared: only positive numbers can. Do enough layers measure?"
-        )
-        raise BadInput([Fault(str(study.path), *study.document.position(("objectives",)), "objectives", message)])
+    deadline = None if time_limit is None else started + time_limit
+    search = _JointSearch(study, space, sampler, progress, deadline)
+    search.begin()
     run = new_run(study.name, manifest(study, command), out)
     detector_text = write_inputs(run, study)
-    search = _JointSearch(
-        study, space, sampler, values, run, progress, None if time_limit is None else started + time_limit
-    )
-    best, stopped = search.run()
+    best, stopped = search.run(run)
+    audit = Auditor(study, tell)
+    initial = audit(study.detector, "the initial design")
 
     def written(u: np.ndarray, name: str, what: str) -> Detector:
         found = {n: float(v) for n, v in study.space.values(u.tolist()).items()}
@@ -89,8 +82,7 @@ def optimise_sampled(
     if best is not None:
         designs["final"] = written(best, "detector.yaml", "Optimised")
         audits["final"] = audit(designs["final"], "the optimum")
-        found = audits["final"].score["objectives"].values()
-        loss = float(search.problem.loss(jnp.array([math.nan if e["value"] is None else e["value"] for e in found])))
+        loss = search.loss(audits["final"].score) - search.loss(initial.score)
         if not loss <= 0 and search.starts_feasible:
             stopped += f"; the audit found its best design worse than the initial one (by {loss:.2g}), which is kept"
             best = None
@@ -101,7 +93,7 @@ def optimise_sampled(
         audits["final"] = initial
     if (others := _without_head(study)) is not None:
         tell("searching without the head's loss")
-        u = _expected_optimum(others, time_limit and started + time_limit)
+        u = _expected_optimum(others, deadline)
         if u is not None:
             designs["without"] = written(u, "detector_without_head.yaml", "Optimised without the head's loss")
             audits["without"] = audit(designs["without"], "the optimum without the head")
@@ -164,18 +156,17 @@ class _JointSearch:
         study: Study,
         space: Any,
         sampler: Any,
-        reference: dict[str, float],
-        run: Run,
         progress: Callable[[Progress], None] | None,
         deadline: float | None,
     ) -> None:
-        self.study, self.space, self.sampler, self.folder = study, space, sampler, run
+        self.study, self.space, self.sampler = study, space, sampler
         self.progress, self.deadline = progress, deadline
         self.key = stream(jax.random.key(study.seed), "search")
         judge = make_sampler(study, VALIDATION * study.search.events)
-        values = [reference[n] for n in study.objectives]
+        # Losses are told relative to that of the initial design; what it is comes out later.
+        ones = np.ones(len(study.objectives))
         self.problem, judged = (
-            make_problem(study, lambda u, head, key, evaluate=e: evaluate(space.place(u), head, key), values)
+            make_problem(study, lambda u, head, key, evaluate=e: evaluate(space.place(u), head, key), ones)
             for e in (sampler, judge)
         )
         validation = stream(self.key, "validation")
@@ -195,31 +186,54 @@ class _JointSearch:
         limits = sampler.limits(space.place(jnp.asarray(study.space.init)))
         self.starts_feasible = bool(np.all(np.asarray(limits) <= FEASIBLE))
 
-    def run(self) -> tuple[np.ndarray | None, str]:
+    def loss(self, score: dict[str, Any]) -> float:
+        """Of an audited design; NaN where it has none."""
+        values = [math.nan if e["value"] is None else e["value"] for e in score["objectives"].values()]
+        return float(self.problem.loss(jnp.array(values)))
+
+    def begin(self) -> None:
+        """A warm head for the first start, and how good the initial design is with it. Raises BadInput where it is not."""
+        study = self.study
+        conditioned = study.head is not None and study.head.conditioned
+        self._shared = self._warm(None, "over the whole box") if conditioned else None
+        u = jnp.asarray(study.space.init)
+        self._first = self._shared if self._shared is not None else self._warm(u, "of start 1")
+        self._initial = self.searcher.validate(u, self._first)
+        values = dict(zip(study.objectives, np.asarray(self._initial.values).tolist(), strict=True))
+        if bad := [n for n, v in values.items() if not 0 < v < math.inf]:
+            message = (
+                f"{', '.join(bad)} of the initial design cannot be compared: only positive numbers can. Do enough layers "
+                "measure?"
+            )
+            raise BadInput([Fault(str(study.path), *study.document.position(("objectives",)), "objectives", message)])
+        if self.progress is not None:
+            shown = ", ".join(
+                f"{n} {format_quantity(v, t.display_unit or t.unit, digits=4)}"
+                for (n, v), t in zip(values.items(), study.objectives.values(), strict=True)
+            )
+            self.progress(Progress(0, 0, f"the initial design: {shown}, before any audit", math.nan))
+
+    def run(self, folder: Run) -> tuple[np.ndarray | None, str]:
         """The best design on the validation events (None where none meets the constraints), and why it stopped."""
         study = self.study
         drawn = random_starts(
             [study.seed, *b"search"], study.search.restarts, radius_groups(self.space), len(self.space)
         )
         starts = [np.array(study.space.init), *drawn]
+        zero, best_loss = float(self._initial.loss), math.inf
         best: np.ndarray | None = None
-        best_loss = math.inf
-        # Losses are told relative to the initial design with a warm head.
-        zero: float | None = None
-        shared = self._warm(None, "over the whole box") if study.head is not None and study.head.conditioned else None
+        if is_better(self._initial, best_loss):
+            best, best_loss = starts[0], zero
         for number, start in enumerate(starts):
             # Random starts begin inside the constraints, where heads are worth training.
             u = jnp.asarray(start) if number == 0 else self.searcher.inside(jnp.asarray(start)[None])[0]
-            network = shared if shared is not None else self._warm(u, f"of start {number + 1}")
-            if zero is None:
-                point = self.searcher.validate(u, network)
-                zero = float(point.loss)
-                if is_better(point, best_loss):
-                    best, best_loss = np.asarray(u), zero
+            network = self._shared
+            if network is None:
+                network = self._first if number == 0 else self._warm(u, f"of start {number + 1}")
             for round_ in self.searcher.rounds(u, network, stream(self.key, f"start {number}")):
                 if is_better(round_.validated, best_loss):
                     best, best_loss = np.asarray(round_.candidate), float(round_.validated.loss)
-                self._record(round_, number, best_loss, zero, len(starts))
+                self._record(folder, round_, number, best_loss, zero, len(starts))
                 if self.deadline is not None and time.monotonic() > self.deadline:
                     return best, "the time limit was reached"
         return best, f"it has spent its {study.search.steps} steps from {len(starts)} starts"
@@ -251,7 +265,7 @@ class _JointSearch:
         assert head is not None
         return train(network, pool, head, head.warm_up, key)[0]
 
-    def _record(self, round_: JointRound, start: int, best: float, zero: float, starts: int) -> None:
+    def _record(self, folder: Run, round_: JointRound, start: int, best: float, zero: float, starts: int) -> None:
         """Append the steps to the history, losses relative to `zero`, and write history and checkpoint down."""
         best -= zero
         study, points = self.study, jax.tree.map(np.asarray, round_.points)
@@ -278,8 +292,8 @@ class _JointSearch:
             }
         )
         self.steps += steps
-        self.folder.write_table({name: np.concatenate([r[name] for r in self.rows]) for name in self.rows[0]})
-        self.folder.write_arrays("checkpoint/state.npz", {**leaves(round_.state), "start": np.array(start)})
+        folder.write_table({name: np.concatenate([r[name] for r in self.rows]) for name in self.rows[0]})
+        folder.write_arrays("checkpoint/state.npz", {**leaves(round_.state), "start": np.array(start)})
         if self.progress is not None:
             total = study.search.steps * starts
             self.progress(Progress(self.steps, total, "joint", best if math.isfinite(best) else math.nan))
