@@ -5,7 +5,9 @@ suggest.
 """
 
 import math
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -167,7 +169,7 @@ def _calibrated(network: Any, known: Any) -> Any:
 
 
 class Pool:
-    """Draws many muons of a design, some thousand at a time; compiled once for any number."""
+    """Draws many muons of a design, some thousand at a time and on all processors; compiled once for any number."""
 
     def __init__(self, exposures: Callable[[Detector, jax.Array, int], Any]) -> None:
         """`exposures` gives so many muons, or some more."""
@@ -180,6 +182,17 @@ class Pool:
 
     def __call__(self, design: Detector, key: jax.Array, number: int) -> Any:
         """At least so many muons."""
-        blocks = math.ceil(number / (POOL_CHUNK * POOL_BLOCK))
-        drawn = [self._block(design, keys) for keys in jax.random.split(key, (blocks, POOL_BLOCK))]
+        first, *others = jax.random.split(key, (math.ceil(number / (POOL_CHUNK * POOL_BLOCK)), POOL_BLOCK))
+
+        def draw(keys: jax.Array) -> Any:
+            return jax.block_until_ready(self._block(design, keys))
+
+        drawn = [draw(first)]  # alone, since it may have to be compiled
+        with ThreadPoolExecutor(_processors()) as processors:
+            drawn += processors.map(draw, others)
         return jax.tree.map(lambda *each: jnp.concatenate(each), *drawn)
+
+
+def _processors() -> int:
+    """Those that this process may use, where the system says."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
