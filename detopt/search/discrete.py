@@ -31,7 +31,7 @@ def search_combinations(sizes: Sequence[int], score: Score, most: int, seed: int
 
     Args:
         sizes: how many options each choice has.
-        score: what to make small, of some combinations; not finite where one cannot be had.
+        score: what to make small, of at most `AT_ONCE` combinations; not finite where one cannot be had.
         most: combinations that are scored.
         seed: of the first ones, and of those that are looked at.
 
@@ -41,15 +41,20 @@ def search_combinations(sizes: Sequence[int], score: Score, most: int, seed: int
     total = int(np.prod([float(s) for s in sizes]))
     if total <= most:
         every = list(product(*(range(s) for s in sizes)))
-        found = [x for i in range(0, total, AT_ONCE) for x in score(every[i : i + AT_ONCE])]
-        return dict(zip(every, found, strict=True))
+        return _scored(every, score)
     rng = np.random.default_rng([seed, *b"combinations"])
     known: dict[Combination, float] = {}
     wanted = _balanced(sizes, max(most // 3, min(most, 2 * max(sizes))), rng)
     while wanted:
-        known |= dict(zip(wanted, map(float, score(wanted)), strict=True))
+        known |= _scored(wanted, score)
         wanted = _promising(known, sizes, min(AT_ONCE, most - len(known)), rng) if len(known) < most else []
     return known
+
+
+def _scored(wanted: list[Combination], score: Score) -> dict[Combination, float]:
+    """Some at a time."""
+    found = [float(x) for i in range(0, len(wanted), AT_ONCE) for x in score(wanted[i : i + AT_ONCE])]
+    return dict(zip(wanted, found, strict=True))
 
 
 def _balanced(sizes: Sequence[int], number: int, rng: np.random.Generator) -> list[Combination]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from detopt.detector.sensor import Sensor
 from detopt.study.document import Document, Place
 from detopt.study.schema import near
 from detopt.study.write import dump_yaml, load_yaml
@@ -21,9 +22,6 @@ Options = dict[
 MOST = 1_000_000  # combinations
 _SECTIONS = ("tracking", "source", "physics", "cost")  # of a study, whose numbers an option may set
 _PARTS = ("field", "trigger")
-# What one of them says, the others must not say as well.
-_EITHER = (("x_over_X0", "material"), ("resolution", "pitch"))
-_FOLLOW = {"material": ("thickness", "density"), "pitch": ("resolution_per_pitch",)}
 
 
 def read_choices(data: Any, document: Document, detector: Any, free: Iterable[str], taken: Iterable[str]) -> Options:
@@ -97,12 +95,14 @@ def edited(text: str, options: Options, chosen: Mapping[str, str]) -> str:
     """
     study = load_yaml(text)
     study.pop("choices", None)
+    gone: set[str] = set()
     for name, option in chosen.items():
         for dotted, value in options[name][option].items():
             if dotted == "without":
-                _remove(study, set(value))
+                gone |= set(value)
             else:
                 _set(study, dotted, value)
+    _remove(study, gone)  # last: one choice may set what another does without
     return dump_yaml(study)
 
 
@@ -113,11 +113,11 @@ def _set(study: Any, dotted: str, value: Any) -> None:
         holder = detector[owner] if owner in _PARTS else study.setdefault(owner, {})
         holder[field] = value
         return
-    for either in _EITHER:
-        for other in either if field in either else ():
-            if other != field:
-                for name in (other, *_FOLLOW.get(other, ())):
-                    elements[owner].pop(name, None)
+    # What says the same in another way goes, and what belongs to that.
+    for either in Sensor.choices:
+        for other in set(either) - {field} if field in either else ():
+            for name in (other, *(second for first, second in Sensor.together if first == other)):
+                elements[owner].pop(name, None)
     elements[owner][field] = value
 
 

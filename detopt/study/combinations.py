@@ -19,6 +19,7 @@ from detopt.search.discrete import AT_ONCE, Combination, search_combinations
 from detopt.search.gradient import GradientSearcher
 from detopt.search.problem import Problem
 from detopt.study.evaluate import evaluator_key, make_evaluator
+from detopt.study.faults import BadInput
 from detopt.study.studies import Study
 
 __all__ = ["Tried", "try_combinations"]
@@ -31,7 +32,7 @@ class Tried(NamedTuple):
     """One combination after its short search."""
 
     chosen: dict[str, str]
-    loss: float  # relative to the study as drawn; infinite where no design meets the constraints
+    loss: float  # relative to the study as drawn; infinite where there is no such design, or none meets the constraints
     values: dict[str, float]  # of its design variables
     seconds: float
 
@@ -80,14 +81,24 @@ class _Polisher:
     def __call__(self, chosen: list[dict[str, str]], known: dict[str, float]) -> list[Tried]:
         """Of each, from the design as drawn and from known values of its variables."""
         started = time.monotonic()
-        variants = [self.study.variant(c) for c in chosen]
-        kinds = [self._kind(v) for v in variants]
+        variants = [self._variant(c) for c in chosen]
+        kinds = [None if v is None else self._kind(v) for v in variants]
         found: dict[int, tuple[float, dict[str, float]]] = {}
         for kind in dict.fromkeys(kinds):
             rows = [i for i, k in enumerate(kinds) if k is kind]
-            found |= dict(zip(rows, kind([variants[i] for i in rows], known), strict=True))
+            if kind is None:
+                found |= dict.fromkeys(rows, (np.inf, {}))
+            else:
+                found |= dict(zip(rows, kind([v for i in rows if (v := variants[i])], known), strict=True))
         seconds = (time.monotonic() - started) / len(chosen)
         return [Tried(c, *found[i], seconds) for i, c in enumerate(chosen)]
+
+    def _variant(self, chosen: dict[str, str]) -> Study | None:
+        """None where options that are good by themselves do not go together."""
+        try:
+            return self.study.variant(chosen)
+        except BadInput:
+            return None
 
     def _kind(self, variant: Study) -> "_Kind":
         key = evaluator_key(variant)
@@ -108,7 +119,7 @@ class _Kind:
         self._searcher = GradientSearcher(problem_of(first, score), first.search.learning_rate, ADAM_STEPS)
 
     def __call__(self, variants: list[Study], known: dict[str, float]) -> list[tuple[float, dict[str, float]]]:
-        """Loss and design of each, at most `AT_ONCE`."""
+        """Loss and design of each; there are at most `AT_ONCE`."""
         padded = [*variants, *variants[:1] * (AT_ONCE - len(variants))]
         starts = [_coordinates(v, values) for v in padded for values in ({}, known)]
         designs = [d for v in padded for d in [as_arrays(v.detector)] * STARTS]

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from detopt.search.options import OptionCodes
+from detopt.study.faults import BadInput
 from detopt.study.studies import Study
 
 __all__ = ["FrontBox", "at_row"]
@@ -18,7 +19,7 @@ class FrontBox:
     def __init__(self, study: Study) -> None:
         self.study = study
         self.codes = OptionCodes(len(study.space), [len(options) for options in study.choices.values()])
-        self._variants: dict[tuple[int, ...], Study] = {}
+        self._variants: dict[tuple[int, ...], Study | None] = {}
 
     @property
     def start(self) -> Float[np.ndarray, "1 n"]:
@@ -29,12 +30,15 @@ class FrontBox:
         """The options by name."""
         return {name: list(all_)[i] for (name, all_), i in zip(self.study.choices.items(), options, strict=True)}
 
-    def variant(self, options: tuple[int, ...]) -> Study:
-        """The study with these options."""
+    def variant(self, options: tuple[int, ...]) -> Study | None:
+        """The study with these options; None where options that are good by themselves do not go together."""
         if not options:
             return self.study
         if options not in self._variants:
-            self._variants[options] = self.study.variant(self.chosen(options))
+            try:
+                self._variants[options] = self.study.variant(self.chosen(options))
+            except BadInput:
+                self._variants[options] = None
         return self._variants[options]
 
     def columns(self, variant: Study) -> Int[np.ndarray, " c"]:
@@ -42,10 +46,11 @@ class FrontBox:
         return np.array([_owner(self.study, name) for name in variant.space.names], int)
 
     def variants(self, u: Float[np.ndarray, "p n"]) -> Iterator[tuple[np.ndarray, Study]]:
-        """The rows of the points of each combination, and its study."""
+        """The rows of the points of each combination, and its study, if there is one."""
         options = self.codes.options(u)
         for combination in np.unique(options, axis=0):
-            yield np.flatnonzero((options == combination).all(axis=1)), self.variant(tuple(combination.tolist()))
+            if (variant := self.variant(tuple(combination.tolist()))) is not None:
+                yield np.flatnonzero((options == combination).all(axis=1)), variant
 
     def table(self, u: Float[np.ndarray, "p n"]) -> dict[str, Any]:
         """Options and variables as columns of a table; a variable that a combination does not have is NaN."""

@@ -135,6 +135,7 @@ class _Audit:
     def _score(self, u: Float[np.ndarray, " n"], key: jax.Array) -> Score:
         options = tuple(self.box.codes.options(u[None])[0].tolist())
         variant = self.box.variant(options)
+        assert variant is not None  # it had a score
         if options not in self._compiled:
             space, evaluate = array_space(variant), make_sampler(variant, variant.audit.events)
             self._compiled[options] = jax.jit(lambda u, key: evaluate(space.place(u), None, key))

@@ -178,7 +178,7 @@ class FrontSimulator:
     def _excess(self, u: Float[np.ndarray, "p n"]) -> Float[np.ndarray, "p rows"]:
         """What the constraints are missed by; a design that has fewer of them meets the others."""
         parts = [(g.rows, _batches(g.kind.excess, u[np.ix_(g.rows, g.columns)], g.designs)) for g in self._groups(u)]
-        found = np.full((len(u), max(part.shape[1] for _, part in parts)), -np.inf)
+        found = np.full((len(u), max((part.shape[1] for _, part in parts), default=0)), -np.inf)
         for rows, part in parts:
             found[rows, : part.shape[1]] = part
         return found

@@ -46,6 +46,11 @@ class Free:
     unit: str
 
 
+_CHOICES = (
+    "what is chosen is said once, in the study: choices: {inner: {fine: {L0.pitch: 20 um}, coarse: {L0.pitch: 80 um}}}"
+)
+
+
 def _refuse(message: str, *inside: Any) -> PydanticCustomError:
     """An error at a place inside the value: `inside` are further keys and indices."""
     return PydanticCustomError("fault", "{message}", {"message": message, "inside": inside})
@@ -70,7 +75,7 @@ def read_number(value: Any, unit: str, declared: Quantity | None, *inside: Any) 
 def read_free(value: dict[str, Any], unit: str, declared: Quantity | None, *inside: Any, init: bool = True) -> Free:
     """Read {init, bounds}; raises PydanticCustomError."""
     if "choices" in value:
-        raise _refuse("choices are discrete: no search of this version moves them", *inside, "choices")
+        raise _refuse(_CHOICES, *inside, "choices")
     for key in value:
         if key not in ("init", "bounds"):
             raise _refuse(f"unknown key {key!r}{near(key, ('init', 'bounds'))}", *inside, key)
@@ -153,7 +158,7 @@ def _text(value: Any) -> str:
 
 def _integer(value: Any, declared: Whole | None = None) -> int:
     if isinstance(value, dict) and "choices" in value:
-        raise _refuse("choices are discrete: no search of this version moves them", "choices")
+        raise _refuse(_CHOICES, "choices")
     if not isinstance(value, str) or not re.fullmatch(r"[+-]?(0|[1-9][0-9]{0,17})", value):
         raise _refuse(f"expected a whole number, got {_kind(value)}")
     if declared is not None and (fault := declared.fault(int(value))):

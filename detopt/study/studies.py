@@ -108,8 +108,9 @@ class Study:
 
     def variant(self, chosen: Mapping[str, str]) -> "Study":
         """The study with one option of each choice. Raises BadInput where that is no good study."""
-        reader = _Reader(Document(self.path, edited(self.text, self.choices, chosen)), None)
-        return reader.checked()
+        study = _Reader(Document(self.path, edited(self.text, self.choices, chosen)), None).checked()
+        # What may have been replaced since the file was read, and no option sets.
+        return replace(study, seed=self.seed, search=self.search, front=self.front, audit=self.audit)
 
     # The verbs; they import what they need when called.
 

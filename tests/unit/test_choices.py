@@ -1,11 +1,14 @@
 """Reading choices: each combination of options is an ordinary study."""
 
 import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import detopt
 from detopt.study.faults import BadInput
+from detopt.study.front_box import FrontBox
 
 STUDY = """\
 schema: 1
@@ -122,3 +125,30 @@ def test_sampled_studies_are_told_that_they_cannot(tmp_path):
     sampled = study(tmp_path, ("seed: 1", "mode: sampled\nseed: 1"), ("  cost: {type: cost}\n", ""))
     with pytest.raises(BadInput, match="9:1: choices: combinations are tried in expected mode"):
         sampled.optimise(out=tmp_path / "run")
+
+
+def test_what_was_replaced_since_stays_replaced(tmp_path):
+    drawn = study(tmp_path)
+    drawn = replace(drawn, seed=7, front=replace(drawn.front, evaluations=300))
+    variant = drawn.variant({"layers": "six", "inner": "pixels", "rule": "loose"})
+    assert (variant.seed, variant.front.evaluations) == (7, 300)
+
+
+def test_one_choice_may_set_what_another_does_without(tmp_path):
+    drawn = study(tmp_path, ("strips: {L0.pitch", "strips: {L4.pitch: 20 um, L0.pitch"))
+    other = drawn.variant({"layers": "five", "inner": "strips", "rule": "loose"})
+    assert "L4" not in [e.name for e in other.detector.elements]
+
+
+def test_options_that_do_not_go_together(tmp_path):
+    """Each is good with the first options of the others, and five hits of four layers are not: no design, and no failure."""
+    drawn = study(tmp_path, ("five: {without: [L4]}", "four: {without: [L4, L2]}"), ("L1.radius: {bounds: [40 mm, 90 mm]}", "L0.radius: {bounds: [20 mm, 50 mm]}"),
+                  ("L1.radius: 80 mm", "L0.radius: 40 mm"))  # fmt: skip
+    box = FrontBox(drawn)
+    assert box.variant((0, 0, 1)) is not None
+    assert box.variant((1, 0, 0)) is not None
+    assert box.variant((1, 0, 1)) is None
+    u = np.tile(drawn.space.init, (2, 1))
+    table = box.table(box.codes.with_codes(u, np.array([[0, 0, 0], [1, 0, 1]])))
+    assert table["layers"] == ["six", "four"]
+    assert np.isnan(table["L3.radius"]).tolist() == [False, True]
