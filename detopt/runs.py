@@ -132,6 +132,14 @@ class Run:
         path = self.folder / "rounds.parquet"
         return pq.read_table(path) if path.is_file() else pa.table({})
 
+    def rates(self) -> "pa.Table":
+        """What objectives cost in each other at each point of a front: see README; empty where none were written."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.folder / "rates.parquet"
+        return pq.read_table(path) if path.is_file() else pa.table({})
+
     def text(self, name: str) -> str:
         """A text file of the folder, such as "study.yaml" or "detector.yaml"."""
         path = self.folder / name

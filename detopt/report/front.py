@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from detopt.report.markup import Markup, table, tag
 from detopt.report.page import figure_of, provenance, write_page
 from detopt.report.style import AFTER, BEFORE, FAINT, WARNING, Drawing, log_ticks, save, styled
-from detopt.report.text import count, number, percent, quantity, scale, unit
+from detopt.report.text import MISSING, count, number, percent, quantity, scale, unit
 
 __all__ = ["front_figure", "front_rows", "variables_figure", "volume_figure", "write_front_report"]
 
@@ -99,15 +99,42 @@ def front_rows(run: Any, number_of: int = _SHOWN) -> tuple[list[str], list[list[
     """Some designs from one end of the front to the other: head and rows of a table."""
     result, front = run.front_result, run.front()
     names = list(result["objectives"])
-    choices = list(result.get("choices") or {})
-    head = ["point", *names, *choices, "on the front", "stationarity"]
+    choices, rates = list(result.get("choices") or {}), _rates(run)
+    pairs = [
+        pair for pair in itertools.combinations(names, 2) if any((i, *pair) in rates for i in range(front.num_rows))
+    ]
+    prices = [f"1 % better {a} costs" for a, _ in pairs]
+    head = ["point", *names, *choices, *prices, "on the front", "stationarity"]
     rows = []
-    for i in sorted({round(x) for x in np.linspace(0, front.num_rows - 1, min(number_of, front.num_rows))}):
+    knee = result.get("knee")
+    picked = {round(x) for x in np.linspace(0, front.num_rows - 1, min(number_of, front.num_rows))}
+    for i in sorted(picked | ({knee} if knee is not None else set())):
         row = {n: front.column(n)[i].as_py() for n in front.column_names}
         shown = [quantity(row[n], result["objectives"][n]["display_unit"], row[f"{n}_error"]) for n in names]
         shown += [row[name] for name in choices]
-        rows.append([str(i), *shown, percent(row["p_nondominated"]).lstrip("+"), f"{row['kkt']:.2g}"])
+        shown += [_price(rates.get((i, a, b)), b, row, result) for a, b in pairs]
+        beaten = percent(row["p_nondominated"]).lstrip("+")
+        rows.append([f"{i}, the knee" if i == knee else str(i), *shown, beaten, f"{row['kkt']:.2g}"])
     return head, rows
+
+
+def _rates(run: Any) -> dict[tuple[int, str, str], tuple[float, float]]:
+    """Rate and error by point, what gets better, and what pays for it; where they are known to a factor of three."""
+    rows = run.rates().to_pylist()
+    return {
+        (r["point"], r["better"], r["of"]): (r["rate"], r["rate_error"])
+        for r in rows
+        if np.isfinite(r["rate"]) and r["rate"] > 1.5 * r["rate_error"]
+    }
+
+
+def _price(rate: tuple[float, float] | None, of: str, row: dict[str, Any], result: dict[str, Any]) -> str:
+    """What a per cent costs, in the unit of what pays."""
+    if rate is None:
+        return MISSING
+    sign = 1.0 if result["objectives"][of]["goal"] == "minimise" else -1.0
+    value, error = (0.01 * x * row[of] for x in rate)
+    return f"{of} {'+' if sign > 0 else '−'}{quantity(value, result['objectives'][of]['display_unit'], error, 2)}"
 
 
 def write_front_report(run: Any) -> Path:
@@ -131,6 +158,8 @@ def write_front_report(run: Any) -> Path:
         f"Hypervolume {volume}, in logarithms, up to the worst values of interest: {worst}.",
         "Scores are exact." if exact else "Every point was scored again on events that the search has not seen; errors are "
         "one standard deviation, and the hypervolume is without what luck adds to it.",
+        "What a per cent costs: the slope of the front there, from a plane through the point and its neighbours, all other "
+        "objectives held. The knee lies farthest below the plane through the ends of the front.",
         "Stationarity: the shortest convex combination of the gradients, in units of their mean length; 0 where no small "
         f"step improves all objectives. Median {result['kkt_median']:.2g}{by}.",
     ]  # fmt: skip

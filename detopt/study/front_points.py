@@ -12,6 +12,7 @@ from detopt.runs import Run
 from detopt.scoring.score import Score
 from detopt.search.belief import on_the_front, with_interval
 from detopt.search.emulator import Emulator, slopes_of
+from detopt.search.exchange import exchange_rates, knee
 from detopt.search.fronts import best_subset, nondominated
 from detopt.search.pareto import State
 from detopt.search.stationarity import residuals
@@ -90,14 +91,32 @@ def publish(
     columns |= {"p_nondominated": on_the_front(values, errors, study.seed), "kkt": kkt}
     columns |= simulator.box.table(u)
     run.write_table(columns, "front")
+    run.write_table(_rates(list(study.objectives), values * scale.width[None], errors * scale.width[None]), "rates")
     evaluations = state.spent + PILOT
     return {
         "points": len(u),
+        "knee": knee(values),
         "hypervolume": with_interval(values, errors, reference, study.seed)._asdict(),
         "kkt_median": float(np.median(kkt)),
         "evaluations": evaluations,
         "events": 0 if emulator is None else study.front.events * evaluations,
         "failed": int((~scored).sum()),
+    }
+
+
+def _rates(
+    names: list[str], logs: Float[np.ndarray, "p m"], errors: Float[np.ndarray, "p m"]
+) -> dict[str, np.ndarray | list[str]]:
+    """A row for each point and pair of objectives: by what share `of` gets worse for each share that `better` improves."""
+    found = exchange_rates(logs, errors)
+    rows = [(i, a, b) for i in range(len(logs)) for a in range(len(names)) for b in range(len(names)) if a != b]
+    point, better, of = np.array(rows, int).reshape(-1, 3).T
+    return {
+        "point": point,
+        "better": [names[i] for i in better],
+        "of": [names[i] for i in of],
+        "rate": -found.rate[point, better, of],
+        "rate_error": found.error[point, better, of],
     }
 
 

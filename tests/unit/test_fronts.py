@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from detopt.search.belief import on_the_front, with_interval
+from detopt.search.exchange import exchange_rates, knee
 from detopt.search.fronts import best_subset, directions, facets, hypervolume, nondominated
 from detopt.search.stationarity import residuals
 
@@ -105,3 +106,44 @@ def test_a_subset_keeps_one_of_many_that_are_nearly_equal(apart):
     assert len(chosen) == len(set(chosen.tolist())) == 20
     assert (chosen >= 60).any()
     assert hypervolume(points[chosen], np.zeros(2)) > 0.98 * hypervolume(points, np.zeros(2))
+
+
+def test_exchange_rates_of_a_sphere():
+    """On x^2 + y^2 + z^2 = 1 the slope dz/dx at constant y is -x/z."""
+    rng = np.random.default_rng(0)
+    points = np.abs(rng.normal(size=(4000, 3)))
+    points = -points / np.linalg.norm(points, axis=1)[:, None]
+    found = exchange_rates(points, np.zeros_like(points))
+    inner = (points < -0.3).all(axis=1)
+    for i, j in ((0, 2), (2, 1)):
+        exact = -points[inner, i] / points[inner, j]
+        off = found.rate[inner, i, j] - exact
+        assert np.abs(off).max() < 0.3
+        assert np.median(np.abs(off)) < 0.03
+        # Errors from the scatter about the plane are of the right size.
+        assert 0.2 < np.std(off / found.error[inner, i, j]) < 2
+    assert np.isnan(found.rate[:, 0, 0]).all()
+
+
+def test_exchange_rates_with_errors_and_of_few_points():
+    t = np.linspace(0, 1, 40)
+    line = np.stack([t, -2 * t], axis=1)
+    noise = 0.002 * np.random.default_rng(1).normal(size=line.shape)
+    found = exchange_rates(line + noise, np.full_like(line, 0.002))
+    pulls = (found.rate[:, 0, 1] + 2) / found.error[:, 0, 1]
+    assert np.abs(pulls.mean()) < 1.5
+    assert 0.3 < pulls.std() < 3
+    few = exchange_rates(line[:5], np.zeros((5, 2)))
+    assert np.isnan(few.rate).all()
+    level = exchange_rates(np.stack([t, 0 * t], axis=1), np.zeros((40, 2)))
+    assert np.isnan(level.rate[:, 1, 0]).all()  # nothing to be had of the second
+
+
+def test_knee():
+    t = np.linspace(0, np.pi / 2, 101)
+    circle = 1 - np.stack([np.cos(t), np.sin(t)], axis=1)  # bulges towards the origin
+    assert knee(circle) == 50
+    assert knee(circle * np.array([7.0, 0.1])) == 50  # in units of its own extent
+    assert knee(1 - circle) is None  # away from it
+    assert knee(circle[:2]) is None
+    assert knee(np.stack([t, 0 * t], axis=1)) is None
