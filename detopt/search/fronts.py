@@ -13,6 +13,9 @@ from scipy.spatial import cKDTree
 __all__ = ["best_subset", "directions", "facets", "hypervolume", "inside", "nondominated", "ranks"]
 
 
+_BESIDE = 1e-3  # of the extent: points that are nearly equal
+
+
 def inside(points: Float[np.ndarray, "n m"], reference: Float[np.ndarray, " m"]) -> Bool[np.ndarray, " n"]:
     """Which points are better than the reference in every coordinate; one that is NaN is not."""
     return np.all(points < reference, axis=1)
@@ -69,15 +72,16 @@ def directions(points: Float[np.ndarray, "n m"], reference: Float[np.ndarray, " 
 
 
 def _least(worth: Float[np.ndarray, " n"], points: Float[np.ndarray, "n m"], number: int) -> list[int]:
-    """Up to so many that are worth least, and of two next to each other only one: alone the other may be worth much."""
-    nearest = cKDTree(points).query(points, k=2)[1] if len(points) > 1 else np.zeros((1, 2), int)
+    """Up to so many that are worth least, and of those that are nearly equal only one: the last is worth what all were."""
+    extent = np.ptp(points, axis=0)
+    scaled = points / np.where(extent > 0, extent, 1.0)
+    near = cKDTree(scaled).query_ball_point(scaled, _BESIDE)
     chosen: set[int] = set()
     beside: set[int] = set()
     for i in np.argsort(worth, kind="stable").tolist():
-        mine = set(nearest[i].tolist()) - {i}
-        if i not in beside and not mine & chosen:
+        if i not in beside:
             chosen.add(i)
-            beside |= mine
+            beside |= set(near[i])
         if len(chosen) == number:
             break
     return sorted(chosen)

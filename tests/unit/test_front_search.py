@@ -105,7 +105,7 @@ def test_noise_is_not_believed():
     told = search.told(search.learn(state), state.archive)
     chosen = state.archive.u[best_subset(told, 20, REFERENCE)]
     truth = np.asarray(VALUES(jnp.asarray(chosen)))
-    assert hypervolume(truth, REFERENCE) > 0.93 * exact()
+    assert hypervolume(truth, REFERENCE) > 0.91 * exact()
     naive = hypervolume(state.archive.values, REFERENCE)
     assert naive > 1.05 * exact()
     assert abs(hypervolume(told[best_subset(told, 20, REFERENCE)], REFERENCE) / exact() - 1) < 0.1
@@ -173,7 +173,7 @@ def with_options(seed=1):
         return np.concatenate([found, np.zeros((len(u), 9))], axis=1)
 
     start = CODES.with_codes(np.full((1, 4), 0.9), np.zeros((1, 3), int))
-    return FrontSearcher(scores, slopes, None, start, Plan.of(700, choices=True), seed, codes=CODES)
+    return FrontSearcher(scores, slopes, None, start, Plan.of(1000, choices=True), seed, codes=CODES)
 
 
 def test_options_are_found_and_stay_what_they_are():

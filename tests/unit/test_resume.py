@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ import detopt
 from detopt.backend import jax, jnp
 from detopt.runs import Run, RunError, new_run
 from detopt.study import front_points, pareto, resume
+from detopt.study.front_box import FrontBox
 from detopt.study.front_simulator import FrontSimulator, Scale
 from detopt.study.optimise import write_inputs
 from detopt.study.pareto import asked
@@ -130,13 +132,13 @@ def test_an_audit_goes_on(exact, tmp_path, monkeypatch):
         return score
 
     monkeypatch.setattr(front_points, "make_sampler", make_sampler)
-    scale, done = Scale(np.ones(2), np.ones(2), np.ones(2)), []
+    simulator, done = SimpleNamespace(scale=Scale(np.ones(2), np.ones(2), np.ones(2)), box=FrontBox(study)), []
 
     def audit(name, purpose, designs, progress=lambda p: done.append(p.done)):
         done.clear()
         (tmp_path / name).mkdir(exist_ok=True)
         (tmp_path / name / "manifest.json").touch()
-        return front_points._Audit(study, scale, Run(tmp_path / name), progress)(designs, purpose)
+        return front_points._Audit(study, simulator, Run(tmp_path / name), progress)(designs, purpose)
 
     whole = [audit("whole", purpose, u) for purpose in ("choose", "publish")]
     assert not np.array_equal(*whole)
