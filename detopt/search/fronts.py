@@ -71,20 +71,17 @@ def directions(points: Float[np.ndarray, "n m"], reference: Float[np.ndarray, " 
     return np.where(length > 0, weights / np.where(length > 0, length, 1.0), flat)
 
 
-def _least(worth: Float[np.ndarray, " n"], points: Float[np.ndarray, "n m"], number: int) -> list[int]:
-    """Up to so many that are worth least, and of those that are nearly equal only one: the last is worth what all were."""
+def _apart(points: Float[np.ndarray, "n m"]) -> Bool[np.ndarray, " n"]:
+    """One of each group of nearly equal points: each adds nothing to the others, and the last is worth what all were."""
+    if len(points) < 2:
+        return np.ones(len(points), bool)
     extent = np.ptp(points, axis=0)
     scaled = points / np.where(extent > 0, extent, 1.0)
-    near = cKDTree(scaled).query_ball_point(scaled, _BESIDE)
-    chosen: set[int] = set()
-    beside: set[int] = set()
-    for i in np.argsort(worth, kind="stable").tolist():
-        if i not in beside:
-            chosen.add(i)
-            beside |= set(near[i])
-        if len(chosen) == number:
-            break
-    return sorted(chosen)
+    first, taken = np.zeros(len(points), bool), np.zeros(len(points), bool)
+    for i, beside in enumerate(cKDTree(scaled).query_ball_point(scaled, _BESIDE)):
+        first[i] = not taken[i]
+        taken[beside] |= first[i]
+    return first
 
 
 def best_subset(
@@ -99,9 +96,12 @@ def best_subset(
     sure, edge = np.flatnonzero(rank < last), np.flatnonzero(rank == last)
     within = inside(points[edge], reference)
     kept, outside = edge[within], edge[~within]
-    need = number - len(sure)
+    need, apart = number - len(sure), _apart(points[kept])
+    kept, spare = kept[apart], kept[~apart]
     while len(kept) > need:  # a tenth of the surplus at a time: what is next to a dropped point gets worth more
         worth = np.asarray(moocore.hv_contributions(points[kept], ref=reference))
-        kept = np.delete(kept, _least(worth, points[kept], max(1, (len(kept) - need) // 10)))
+        drop = max(1, (len(kept) - need) // 10)
+        kept = np.delete(kept, np.argsort(worth, kind="stable")[:drop])
+    kept = np.concatenate([kept, spare[: need - len(kept)]])
     beyond = np.maximum(np.nan_to_num(points[outside], nan=1e9) - reference, 0).sum(axis=1)
     return np.concatenate([sure, kept, outside[np.argsort(beyond, kind="stable")[: need - len(kept)]]])

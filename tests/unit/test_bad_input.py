@@ -79,7 +79,7 @@ DETECTOR = [
     case("no init", ("radius: 20 mm", "radius: §{bounds: [10 mm, 30 mm]}"), "needs its initial value"),
     case("one bound", ("radius: 20 mm", "radius: {init: 20 mm, bounds: §[10 mm]}"), "needs bounds: [from, to]"),
     case("bound for bounds", ("radius: 20 mm", "radius: {init: 20 mm, bound: §[10 mm, 30 mm]}"), "did you mean 'bounds'"),
-    case("choices", ("radius: 20 mm", "radius: {choices: §[20 mm, 30 mm]}"), "discrete"),
+    case("choices", ("radius: 20 mm", "radius: {choices: §[20 mm, 30 mm]}"), "in the study: choices"),
     case("unknown axis", ("z: 60 um}", "x: §60 um}"), "the axes are rphi and z"),
     case("first axis missing", (P0, "pitch: §{z: 60 um}"), "rphi is missing"),
     case("one name", ("name: L1", "name: §L0"), "name 'L0' is taken by element 2 already"),

@@ -147,3 +147,9 @@ def test_knee():
     assert knee(1 - circle) is None  # away from it
     assert knee(circle[:2]) is None
     assert knee(np.stack([t, 0 * t], axis=1)) is None
+
+
+def test_a_subset_of_points_beyond_the_reference():
+    points = np.random.default_rng(0).uniform(1, 2, size=(30, 2))
+    chosen = best_subset(points, 10, np.zeros(2))
+    assert len(set(chosen.tolist())) == 10
