@@ -1,7 +1,6 @@
 """The command line. Each command is a few lines around the Python interface; heavy imports wait until they are needed."""
 
 import sys
-import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from detopt.cli.fronts import pareto, point, resume
 from detopt.cli.gradients import gradients
 from detopt.cli.image import image
 from detopt.cli.materials import materials
+from detopt.cli.new import new
 from detopt.cli.options import (
     FigureOption,
     FileArgument,
@@ -28,6 +28,7 @@ from detopt.cli.options import (
     print_json,
 )
 from detopt.cli.progress import progress_bar
+from detopt.cli.runs import report, runs
 from detopt.cli.simulate import simulate
 from detopt.cli.stopping import stoppable
 from detopt.cli.tables import result_tables, score_tables, table
@@ -300,109 +301,6 @@ def optimise(
 app.command(epilog="Example: detopt pareto studies/tracker_tradeoff.yaml --seed 1")(pareto)
 app.command(epilog="Example: detopt resume runs/tracker_tradeoff/2026-01-31T12-00-00")(resume)
 app.command(epilog="Example: detopt point runs/tracker_tradeoff/2026-01-31T12-00-00:17 --out mine.yaml")(point)
-
-
-@app.command(epilog="Example: detopt report runs/its2_upgrade/2026-01-31T12-00-00")
-def report(run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]) -> None:
-    """Write a run's figures and its report again."""
-    from detopt.report.page import write_report
-    from detopt.runs import Run
-
-    opened = Run(run)
-    if opened.is_front:
-        from detopt.report.front import write_front_report
-
-        print(write_front_report(opened))
-        return
-    _ = opened.result  # a run without a result has nothing to report
-    print(write_report(opened))
-
-
-@app.command(epilog="Example: detopt runs --json")
-def runs(
-    folder: Annotated[Path, typer.Argument(help="Where to look.")] = Path("runs"),
-    as_json: JsonOption = False,
-) -> None:
-    """List the runs below a folder."""
-    from detopt.runs import RunError, list_runs
-
-    entries: list[dict[str, Any]] = []
-    for run in list_runs(folder):
-        try:
-            manifest = run.manifest
-            front = run.front_result if run.is_front and run.finished else None
-            result = run.result if run.finished and not run.is_front else {}
-        except RunError as error:
-            print(f"detopt: {error}", file=sys.stderr)
-            continue
-        changes = {
-            name: {"initial": entry["value"], "final": result["final"]["objectives"][name]["value"]}
-            for name, entry in result.get("initial", {"objectives": {}})["objectives"].items()
-        }
-        entries.append(
-            {
-                "run": str(run.folder),
-                "study": manifest.get("study"),
-                "seed": manifest.get("seed"),
-                "started": manifest.get("started"),
-                "finished": run.finished,
-                "seconds": manifest.get("seconds"),
-                "objectives": changes,
-                **({} if front is None else {"points": front["points"]}),
-            }
-        )
-    if as_json:
-        print_json(entries)
-        return
-    if not entries:
-        print(f"no runs below {folder}")
-        return
-    rows = []
-    for e in entries:
-        gains = ", ".join(
-            f"{n} {100 * (c['final'] / c['initial'] - 1):+.0f} %"
-            for n, c in e["objectives"].items()
-            if c["initial"] and c["final"]
-        )
-        gains = gains or (f"a front of {e['points']} points" if "points" in e else "unfinished")
-        rows.append([e["run"], str(e["seed"]), gains])
-    table("", ["run", "seed", "change"], rows)
-
-
-@app.command(epilog="Example: detopt new its2_upgrade --out mystudies")
-def new(
-    template: Annotated[
-        str | None, typer.Argument(help="A study or detector of the library.", show_default=False)
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Folder to copy to.")] = Path("."),
-    list_all: Annotated[bool, typer.Option("--list", help="List what there is.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Start from a study or detector of the library: copy it, and what it names."""
-    from detopt.study.templates import copy_template, library
-
-    if list_all or template is None:
-        entries = library()
-        if as_json:
-            print_json(entries)
-            return
-        for kind in ("studies", "detectors", "objectives"):
-            print(kind)
-            for entry in entries:
-                if entry["kind"] == kind:
-                    print(
-                        textwrap.fill(
-                            entry["description"],
-                            110,
-                            initial_indent=f"  {entry['name']:24} ",
-                            subsequent_indent=" " * 27,
-                        )
-                    )
-        return
-    written = copy_template(template, out)
-    if as_json:
-        print_json({"files": [str(f) for f in written]})
-        return
-    for file in written:
-        print(file)
-    print(f"edit it, then: detopt {'optimise' if 'studies' in str(written[0]) else 'show'} {written[0]}")
+app.command(epilog="Example: detopt report runs/its2_upgrade/2026-01-31T12-00-00")(report)
+app.command(epilog="Example: detopt runs --json")(runs)
+app.command(epilog="Example: detopt new its2_upgrade --out mystudies")(new)

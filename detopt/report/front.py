@@ -113,13 +113,13 @@ def front_rows(run: Any, number_of: int = _SHOWN) -> tuple[list[str], list[list[
         shown = [quantity(row[n], result["objectives"][n]["display_unit"], row[f"{n}_error"]) for n in names]
         shown += [row[name] for name in choices]
         shown += [_price(rates.get((i, a, b)), b, row, result) for a, b in pairs]
-        beaten = percent(row["p_nondominated"]).lstrip("+")
-        rows.append([f"{i}, the knee" if i == knee else str(i), *shown, beaten, f"{row['kkt']:.2g}"])
+        stays = percent(row["p_nondominated"]).lstrip("+")
+        rows.append([f"{i}, the knee" if i == knee else str(i), *shown, stays, f"{row['kkt']:.2g}"])
     return head, rows
 
 
 def _rates(run: Any) -> dict[tuple[int, str, str], tuple[float, float]]:
-    """Rate and error by point, what gets better, and what pays for it; where they are known to a factor of three."""
+    """Rate and error by point, what gets better, and what pays for it; where they stand out of their errors."""
     rows = run.rates().to_pylist()
     return {
         (r["point"], r["better"], r["of"]): (r["rate"], r["rate_error"])

@@ -199,9 +199,9 @@ def _choices(choices: dict[str, Any]) -> Markup:
         [*(c["chosen"][n] for n in names), percent(math.expm1(c["loss"] - best[0]["loss"])) if i else "best"]
         for i, c in enumerate(best)
     ]
-    tried = f"All {choices['tried']}" if choices["tried"] == choices["combinations"] else f"{choices['tried']} of the "
-    tried += "" if tried.startswith("All") else str(choices["combinations"])
-    return table(f"{tried} combinations were tried; the best", [*names, "weighted objectives, against the best"], rows)
+    tried, total = choices["tried"], choices["combinations"]
+    some = f"All {total}" if tried == total else f"{tried} of the {total}"
+    return table(f"{some} combinations were tried; the best", [*names, "weighted objectives, against the best"], rows)
 
 
 def _rivals(result: dict[str, Any]) -> Markup | None:

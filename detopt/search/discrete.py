@@ -31,7 +31,8 @@ def search_combinations(sizes: Sequence[int], score: Score, most: int, seed: int
 
     Args:
         sizes: how many options each choice has.
-        score: what to make small, of at most `AT_ONCE` combinations; not finite where one cannot be had.
+        score: what to make small, of at most `AT_ONCE` combinations; not finite where one cannot be had. An empty answer
+            ends the search.
         most: combinations that are scored.
         seed: of the first ones, and of those that are looked at.
 
@@ -46,15 +47,23 @@ def search_combinations(sizes: Sequence[int], score: Score, most: int, seed: int
     known: dict[Combination, float] = {}
     wanted = _balanced(sizes, max(most // 3, min(most, 2 * max(sizes))), rng)
     while wanted:
-        known |= _scored(wanted, score)
+        found = _scored(wanted, score)
+        known |= found
+        if len(found) < len(wanted):
+            break
         wanted = _promising(known, sizes, min(AT_ONCE, most - len(known)), rng) if len(known) < most else []
     return known
 
 
 def _scored(wanted: list[Combination], score: Score) -> dict[Combination, float]:
-    """Some at a time."""
-    found = [float(x) for i in range(0, len(wanted), AT_ONCE) for x in score(wanted[i : i + AT_ONCE])]
-    return dict(zip(wanted, found, strict=True))
+    """Some at a time, until there is no answer."""
+    known: dict[Combination, float] = {}
+    for i in range(0, len(wanted), AT_ONCE):
+        some = wanted[i : i + AT_ONCE]
+        if not (found := score(some)):
+            break
+        known |= dict(zip(some, map(float, found), strict=True))
+    return known
 
 
 def _balanced(sizes: Sequence[int], number: int, rng: np.random.Generator) -> list[Combination]:

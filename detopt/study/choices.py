@@ -15,9 +15,8 @@ from detopt.study.write import dump_yaml, load_yaml
 
 __all__ = ["Options", "edited", "read_choices"]
 
-Options = dict[
-    str, dict[str, dict[str, Any]]
-]  # choice, option, and what it changes: dotted name and text, or `without`
+# By choice and option what that changes: dotted name and value, or `without` and a list of elements.
+Options = dict[str, dict[str, dict[str, Any]]]
 
 MOST = 1_000_000  # combinations
 _SECTIONS = ("tracking", "source", "physics", "cost")  # of a study, whose numbers an option may set

@@ -19,8 +19,8 @@ from detopt.search.discrete import AT_ONCE, Combination, search_combinations
 from detopt.search.gradient import GradientSearcher
 from detopt.search.problem import Problem
 from detopt.study.evaluate import evaluator_key, make_evaluator
-from detopt.study.faults import BadInput
 from detopt.study.studies import Study
+from detopt.study.variants import Variants
 
 __all__ = ["Tried", "try_combinations"]
 
@@ -54,20 +54,18 @@ def try_combinations(
     Returns:
         All that were tried, in that order.
     """
-    names = [list(options) for options in study.choices.values()]
     polisher = _Polisher(study, problem_of)
     tried: list[Tried] = []
 
     def score(wanted: list[Combination]) -> list[float]:
         if deadline is not None and tried and time.monotonic() > deadline:
-            return [np.inf] * len(wanted)
-        chosen = [dict(zip(study.choices, (n[i] for n, i in zip(names, c, strict=True)), strict=True)) for c in wanted]
+            return []
         best = min(tried, key=lambda t: t.loss, default=None)
-        tried.extend(polisher(chosen, {} if best is None else best.values))
+        tried.extend(polisher(wanted, {} if best is None else best.values))
         report(tried)
         return [t.loss for t in tried[-len(wanted) :]]
 
-    search_combinations([len(n) for n in names], score, study.search.combinations, study.seed)
+    search_combinations(polisher.variant.sizes, score, study.search.combinations, study.seed)
     return tried
 
 
@@ -75,13 +73,13 @@ class _Polisher:
     """Short gradient searches of some combinations."""
 
     def __init__(self, study: Study, problem_of: Callable[[Study, Callable[..., Score]], Problem]) -> None:
-        self.study, self.problem_of = study, problem_of
+        self.variant, self.problem_of = Variants(study), problem_of
         self._kinds: dict[Any, _Kind] = {}
 
-    def __call__(self, chosen: list[dict[str, str]], known: dict[str, float]) -> list[Tried]:
+    def __call__(self, wanted: list[Combination], known: dict[str, float]) -> list[Tried]:
         """Of each, from the design as drawn and from known values of its variables."""
         started = time.monotonic()
-        variants = [self._variant(c) for c in chosen]
+        variants = [self.variant(c) for c in wanted]
         kinds = [None if v is None else self._kind(v) for v in variants]
         found: dict[int, tuple[float, dict[str, float]]] = {}
         for kind in dict.fromkeys(kinds):
@@ -90,15 +88,8 @@ class _Polisher:
                 found |= dict.fromkeys(rows, (np.inf, {}))
             else:
                 found |= dict(zip(rows, kind([v for i in rows if (v := variants[i])], known), strict=True))
-        seconds = (time.monotonic() - started) / len(chosen)
-        return [Tried(c, *found[i], seconds) for i, c in enumerate(chosen)]
-
-    def _variant(self, chosen: dict[str, str]) -> Study | None:
-        """None where options that are good by themselves do not go together."""
-        try:
-            return self.study.variant(chosen)
-        except BadInput:
-            return None
+        seconds = (time.monotonic() - started) / len(wanted)
+        return [Tried(self.variant.chosen(c), *found[i], seconds) for i, c in enumerate(wanted)]
 
     def _kind(self, variant: Study) -> "_Kind":
         key = evaluator_key(variant)

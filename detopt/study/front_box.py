@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from detopt.search.options import OptionCodes
-from detopt.study.faults import BadInput
 from detopt.study.studies import Study
+from detopt.study.variants import Variants
 
 __all__ = ["FrontBox", "at_row"]
 
@@ -17,29 +17,13 @@ class FrontBox:
     """Points of the box, and the studies that they are designs of: one for each combination of options."""
 
     def __init__(self, study: Study) -> None:
-        self.study = study
-        self.codes = OptionCodes(len(study.space), [len(options) for options in study.choices.values()])
-        self._variants: dict[tuple[int, ...], Study | None] = {}
+        self.study, self.variant = study, Variants(study)
+        self.codes = OptionCodes(len(study.space), self.variant.sizes)
 
     @property
     def start(self) -> Float[np.ndarray, "1 n"]:
         """The design as drawn, with the first options."""
         return self.codes.with_codes(np.array([self.study.space.init]), np.zeros((1, len(self.codes.sizes)), int))
-
-    def chosen(self, options: tuple[int, ...]) -> dict[str, str]:
-        """The options by name."""
-        return {name: list(all_)[i] for (name, all_), i in zip(self.study.choices.items(), options, strict=True)}
-
-    def variant(self, options: tuple[int, ...]) -> Study | None:
-        """The study with these options; None where options that are good by themselves do not go together."""
-        if not options:
-            return self.study
-        if options not in self._variants:
-            try:
-                self._variants[options] = self.study.variant(self.chosen(options))
-            except BadInput:
-                self._variants[options] = None
-        return self._variants[options]
 
     def columns(self, variant: Study) -> Int[np.ndarray, " c"]:
         """Where the variables of a variant stand in the box."""
@@ -57,7 +41,8 @@ class FrontBox:
         options, exists = self.codes.options(u), np.zeros((len(u), self.codes.continuous), bool)
         for rows, variant in self.variants(u):
             exists[np.ix_(rows, self.columns(variant))] = True
-        names = {n: [list(all_)[i] for i in options[:, j]] for j, (n, all_) in enumerate(self.study.choices.items())}
+        chosen = [self.variant.chosen(tuple(row)) for row in options.tolist()]
+        names = {name: [c[name] for c in chosen] for name in self.study.choices}
         values = {
             v.name: np.where(exists[:, i], np.asarray(v.value(u[:, i])), np.nan)
             for i, v in enumerate(self.study.space.variables)

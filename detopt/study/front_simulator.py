@@ -78,7 +78,7 @@ class _Kind:
 
     def moved_inside(self, u: Array, designs: Any) -> Array:
         """To the nearest points that meet the constraints."""
-        return self.inside(jnp.asarray(u), about=(designs,))
+        return self.inside(u, about=(designs,))
 
     def limits(self, u: Array, designs: Any) -> tuple[Array, Array]:
         """Gradients of the constraints, and by how much they are missed."""

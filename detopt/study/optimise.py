@@ -1,13 +1,9 @@
 """`detopt optimise`: run the gradient search of a study and leave a run folder."""
 
 import math
-import platform
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +27,10 @@ from detopt.study.evaluate import array_space, make_evaluator, score_as_dict
 from detopt.study.faults import BadInput, Fault
 from detopt.study.placement import grid_start, radius_groups
 from detopt.study.resolution import resolution_table
+from detopt.study.run_inputs import manifest, write_inputs
 from detopt.study.studies import Study
 from detopt.study.tidy import tidier
-from detopt.study.write import Companions, detector_with, inline_detector, resolved_study
+from detopt.study.write import detector_with, inline_detector
 
 __all__ = [
     "Infeasible",
@@ -42,9 +39,7 @@ __all__ = [
     "check_free",
     "describe",
     "make_problem",
-    "manifest",
     "optimise_study",
-    "write_inputs",
 ]
 
 CURVE_MOMENTA = np.geomspace(0.2, 200, 40)
@@ -120,19 +115,17 @@ def optimise_study(
         raise BadInput([Fault(str(study.path), *study.document.position(("objectives",)), "objectives", message)])
 
     run = new_run(study.name, manifest(study, command), out)
-    detector_text = write_inputs(run, study)
-    problem = make_problem(study, lambda u: evaluate(space.place(u), None, key), initial.values)
+    detector_text, drawn, starts, choices = write_inputs(run, study), study, [], {}
     deadline = None if time_limit is None else started + time_limit
-    drawn, starts, tried = study, [], []
     if study.choices:
         tried = _try_choices(study, initial.values, run, progress, deadline)
-        best_tried = min(tried, key=lambda t: t.loss)
-        study = study.variant(best_tried.chosen)
+        study, start = study.variant(tried[0].chosen), tried[0].values
+        choices = {"choices": _told(drawn, tried)}
         detector_text = inline_detector(study.document.text)
         evaluate, space = make_evaluator(study), array_space(study)
         score = jax.jit(evaluate)
-        problem = make_problem(study, lambda u: evaluate(space.place(u), None, key), initial.values)
-        starts = [[v.unit_interval(best_tried.values[v.name]) for v in space.variables]]
+        starts = [[v.unit_interval(start[v.name]) for v in space.variables]]
+    problem = make_problem(study, lambda u: evaluate(space.place(u), None, key), initial.values)
     search = Search(study, evaluate, problem, run, progress, deadline, starts)
     best, stopped = search.run()
 
@@ -147,15 +140,7 @@ def optimise_study(
     designs = {"initial": drawn.detector, "final": final_detector}
     rivals = {n: score_as_dict(study, score(as_arrays(study.space.at(v)), None, key)) for n, v in study.rivals.items()}
     found = describe(study, designs, scores, search.steps, seconds, stopped, rivals)
-    if tried:
-        ranking = sorted(tried, key=lambda t: t.loss)[:BEST]
-        found["choices"] = {
-            "chosen": best_tried.chosen,
-            "tried": len(tried),
-            "combinations": drawn.combinations,
-            "best": [{"chosen": t.chosen, "loss": t.loss} for t in ranking if np.isfinite(t.loss)],
-        }
-    run.finish(found, seconds)
+    run.finish({**found, **choices}, seconds)
     from detopt.report.page import write_report
 
     write_report(run)
@@ -169,7 +154,7 @@ def _try_choices(
     progress: Callable[[Progress], None] | None,
     deadline: float | None,
 ) -> list[Tried]:
-    """Combinations of choices, with a table of them in the run folder. Raises Infeasible where none is any good."""
+    """Combinations of choices, the best first; a table of them is written. Raises Infeasible where none is good."""
     total = min(study.search.combinations, study.combinations)
 
     def report(tried: list[Tried]) -> None:
@@ -185,7 +170,18 @@ def _try_choices(
             f"none of the {len(tried)} combinations of choices that were tried has a design that meets all constraints. "
             "Loosen these, widen the bounds, or try more (search: combinations)."
         )
-    return tried
+    return sorted(tried, key=lambda t: t.loss)
+
+
+def _told(study: Study, tried: list[Tried]) -> dict[str, Any]:
+    """What result.json says of the combinations."""
+    good = [t for t in tried[:BEST] if np.isfinite(t.loss)]
+    return {
+        "chosen": tried[0].chosen,
+        "tried": len(tried),
+        "combinations": study.combinations,
+        "best": [{"chosen": t.chosen, "loss": t.loss} for t in good],
+    }
 
 
 def check_free(study: Study) -> None:
@@ -334,54 +330,6 @@ def describe(
         "seconds": seconds,
         "stopped": stopped,
     }
-
-
-# -- what the folder holds -------------------------------------------------------------------------------------------------
-
-
-def manifest(study: Study, command: str | None) -> dict[str, Any]:
-    packages = ("jax", "jaxlib", "equinox", "optax", "numpy", "moocore", "pydantic", "ruamel.yaml", "pyarrow")
-    return {
-        "schema": 1,
-        "detopt": __version__,
-        "command": command or f"detopt optimise {study.path} --seed {study.seed}",
-        "study": study.name,
-        "study_file": str(study.path),
-        "seed": study.seed,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {name: version(name) for name in packages},
-        "commit": _commit(),
-        "argv": sys.argv,
-    }
-
-
-def _commit() -> str | None:
-    """The commit of detopt's own checkout, where it runs from one."""
-    try:
-        answer = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
-            capture_output=True, text=True, timeout=5, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip()
-
-
-def write_inputs(run: Run, study: Study) -> str:
-    """study.yaml with everything in it, and the files of its plug-ins and scenes; returns the text of the detector."""
-    companions = Companions()
-
-    def read(path: Path) -> str:
-        return companions.beside(path.read_text(encoding="utf-8-sig"), path.parent)
-
-    study_text = read(study.path)
-    detector_text = inline_detector(study_text) if study.detector_path is None else read(study.detector_path)
-    included = {place: read(path) for place, path in study.included.items()}
-    for name, content in companions.contents.items():
-        run.write_bytes(name, content)
-    run.write_text("study.yaml", resolved_study(study_text, detector_text, included))
-    return detector_text
 
 
 def _variables(study: Study, designs: dict[str, Detector]) -> list[dict[str, Any]]:

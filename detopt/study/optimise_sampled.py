@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import numpy as np
@@ -23,7 +23,7 @@ from detopt.inference.stored import leaves
 from detopt.inference.training import train
 from detopt.runs import Run, new_run
 from detopt.search.joint import BATCHES, JointRound, JointSearcher, is_better
-from detopt.search.problem import FEASIBLE, random_starts
+from detopt.search.problem import FEASIBLE, Point, random_starts
 from detopt.simulation.streams import stream
 from detopt.study.audit import Auditor, Pool
 from detopt.study.detectors import open_detector
@@ -31,10 +31,11 @@ from detopt.study.edges import check_sampled_bounds
 from detopt.study.evaluate import array_space, make_evaluator, make_sampler
 from detopt.study.faults import BadInput, Fault
 from detopt.study.networks import make_head
-from detopt.study.optimise import Infeasible, Progress, Search, describe, make_problem, manifest, write_inputs
+from detopt.study.optimise import Infeasible, Progress, Search, describe, make_problem
 from detopt.study.paired import difference
 from detopt.study.placement import radius_groups
 from detopt.study.questions import asked_of_head, seconds_per_muon
+from detopt.study.run_inputs import manifest, write_inputs
 from detopt.study.studies import Study
 from detopt.study.write import detector_with
 from detopt.units import format_quantity
@@ -64,10 +65,10 @@ def optimise_sampled(
 
     deadline = None if time_limit is None else started + time_limit
     search = _JointSearch(study, space, sampler, progress, deadline)
-    search.begin()
+    begun = search.begin()
     run = new_run(study.name, manifest(study, command), out)
     detector_text = write_inputs(run, study)
-    best, stopped = search.run(run)
+    best, stopped = search.run(run, begun)
     audit = Auditor(study, tell)
     initial = audit(study.detector, "the initial design")
 
@@ -148,6 +149,14 @@ def _expected_optimum(study: Study, deadline: float | None) -> np.ndarray | None
         return None
 
 
+class _Begun(NamedTuple):
+    """Before the first step."""
+
+    network: Any  # a warm head; None without
+    shared: bool  # whether it serves all starts
+    initial: Point  # the initial design with it, on the validation events
+
+
 class _JointSearch:
     """Drives the joint searcher over all starts, keeps history and checkpoint, and remembers the best design."""
 
@@ -191,15 +200,13 @@ class _JointSearch:
         values = [math.nan if e["value"] is None else e["value"] for e in score["objectives"].values()]
         return float(self.problem.loss(jnp.array(values)))
 
-    def begin(self) -> None:
-        """A warm head for the first start, and how good the initial design is with it. Raises BadInput where it is not."""
-        study = self.study
-        conditioned = study.head is not None and study.head.conditioned
-        self._shared = self._warm(None, "over the whole box") if conditioned else None
-        u = jnp.asarray(study.space.init)
-        self._first = self._shared if self._shared is not None else self._warm(u, "of start 1")
-        self._initial = self.searcher.validate(u, self._first)
-        values = dict(zip(study.objectives, np.asarray(self._initial.values).tolist(), strict=True))
+    def begin(self) -> "_Begun":
+        """A warm head, and how good the initial design is with it. Raises BadInput where that has no positive score."""
+        study, u = self.study, jnp.asarray(self.study.space.init)
+        shared = study.head is not None and study.head.conditioned
+        network = self._warm(None, "over the whole box") if shared else self._warm(u, "of start 1")
+        initial = self.searcher.validate(u, network)
+        values = dict(zip(study.objectives, np.asarray(initial.values).tolist(), strict=True))
         if bad := [n for n, v in values.items() if not 0 < v < math.inf]:
             message = (
                 f"{', '.join(bad)} of the initial design cannot be compared: only positive numbers can. Do enough layers "
@@ -212,24 +219,24 @@ class _JointSearch:
                 for (n, v), t in zip(values.items(), study.objectives.values(), strict=True)
             )
             self.progress(Progress(0, 0, f"the initial design: {shown}, before any audit", math.nan))
+        return _Begun(network, shared, initial)
 
-    def run(self, folder: Run) -> tuple[np.ndarray | None, str]:
+    def run(self, folder: Run, begun: "_Begun") -> tuple[np.ndarray | None, str]:
         """The best design on the validation events (None where none meets the constraints), and why it stopped."""
         study = self.study
         drawn = random_starts(
             [study.seed, *b"search"], study.search.restarts, radius_groups(self.space), len(self.space)
         )
         starts = [np.array(study.space.init), *drawn]
-        zero, best_loss = float(self._initial.loss), math.inf
+        zero, best_loss = float(begun.initial.loss), math.inf
         best: np.ndarray | None = None
-        if is_better(self._initial, best_loss):
+        if is_better(begun.initial, best_loss):
             best, best_loss = starts[0], zero
         for number, start in enumerate(starts):
             # Random starts begin inside the constraints, where heads are worth training.
             u = jnp.asarray(start) if number == 0 else self.searcher.inside(jnp.asarray(start)[None])[0]
-            network = self._shared
-            if network is None:
-                network = self._first if number == 0 else self._warm(u, f"of start {number + 1}")
+            warm = number == 0 or begun.shared
+            network = begun.network if warm else self._warm(u, f"of start {number + 1}")
             for round_ in self.searcher.rounds(u, network, stream(self.key, f"start {number}")):
                 if is_better(round_.validated, best_loss):
                     best, best_loss = np.asarray(round_.candidate), float(round_.validated.loss)

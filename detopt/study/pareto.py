@@ -16,8 +16,9 @@ from detopt.study.faults import BadInput, Fault
 from detopt.study.front_history import Checkpoint, History
 from detopt.study.front_points import publish
 from detopt.study.front_simulator import FrontSimulator, Scale
-from detopt.study.optimise import Progress, check_free, manifest, write_inputs
+from detopt.study.optimise import Progress, check_free
 from detopt.study.placement import radius_groups
+from detopt.study.run_inputs import manifest, write_inputs
 from detopt.study.studies import Study
 
 __all__ = ["TIME_IS_UP", "asked", "pareto_study", "search_front", "working_on"]

@@ -11,8 +11,9 @@ from typing import Any
 from detopt.runs import Run, RunError
 from detopt.study.front_history import read_checkpoint
 from detopt.study.front_simulator import FrontSimulator
-from detopt.study.optimise import Progress, manifest
+from detopt.study.optimise import Progress
 from detopt.study.pareto import TIME_IS_UP, asked, search_front, working_on
+from detopt.study.run_inputs import manifest
 from detopt.study.settings import ParetoSearch
 from detopt.study.studies import Study, load_study
 

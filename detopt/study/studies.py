@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,9 +91,9 @@ class Study:
         """The same study around another detector file. Raises BadInput."""
         return load_study(self.path, detector=Path(path))
 
-    @property
+    @cached_property
     def text(self) -> str:
-        """YAML with the detector inside; files of plug-ins and scenes are named as they were."""
+        """YAML with the detector inside; files of plug-ins and scenes are named as they were. Read once."""
 
         def read(path: Path) -> str:
             return path.read_text(encoding="utf-8-sig")

@@ -83,7 +83,7 @@ def with_combinations(study, number):
     return replace(study, search=replace(study.search, combinations=number))
 
 
-def test_a_fifth_of_the_combinations_is_enough(tmp_path):
+def test_less_than_half_of_the_combinations_is_enough(tmp_path):
     """27 of them; the best is among those that are tried, though these are chosen without knowing it."""
     study = technologies(tmp_path, 3, 27)
     every = searched(study)

@@ -152,3 +152,33 @@ def test_options_that_do_not_go_together(tmp_path):
     table = box.table(box.codes.with_codes(u, np.array([[0, 0, 0], [1, 0, 1]])))
     assert table["layers"] == ["six", "four"]
     assert np.isnan(table["L3.radius"]).tolist() == [False, True]
+
+
+def test_optimise_takes_the_best_combination(tmp_path, cli):
+    """Light layers inside point back better at 10 GeV/c and cost the same here: all four combinations are tried."""
+    text = (
+        STUDY[: STUDY.index("  rule:")]
+        + """\
+objectives: {d0: {type: resolution, of: d0}}
+search: {type: gradient, steps: 10, restarts: 0}
+"""
+    )
+    (tmp_path / "six.yaml").write_text(DETECTOR)
+    (tmp_path / "study.yaml").write_text(text.replace("L0.pitch: {rphi: 80 um, z: 10 mm}", "L0.resolution: 4 um"))
+    answer = cli("optimise", str(tmp_path / "study.yaml"), "-q", "--out", str(tmp_path / "run"))
+    assert answer.code == 0
+    run = detopt.open_run(tmp_path / "run")
+    choices = run.result["choices"]
+    assert (choices["tried"], choices["combinations"], choices["chosen"]["inner"]) == (4, 4, "strips")
+    losses = [c["loss"] for c in choices["best"]]
+    assert losses == sorted(losses)
+    assert choices["best"][0]["chosen"] == choices["chosen"]
+    assert "inner strips" in answer.out.replace("\n", " ")
+    # The file has the option, the score is that of the file, and no worse than after the short search.
+    final = detopt.load(run.folder / "detector.yaml")
+    assert final.part("L0").resolution == (0.004, 0.004)
+    value = run.result["final"]["objectives"]["d0"]["value"]
+    again = detopt.load(tmp_path / "study.yaml").evaluate(detector=str(run.folder / "detector.yaml"))
+    assert again["objectives"]["d0"]["value"] == pytest.approx(value, rel=1e-12)
+    assert np.log(value / run.result["initial"]["objectives"]["d0"]["value"]) <= losses[0] + 1e-5
+    assert "All 4 combinations were tried" in (run.folder / "report.html").read_text()

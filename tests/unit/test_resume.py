@@ -20,8 +20,8 @@ from detopt.runs import Run, RunError, new_run
 from detopt.study import front_points, pareto, resume
 from detopt.study.front_box import FrontBox
 from detopt.study.front_simulator import FrontSimulator, Scale
-from detopt.study.optimise import write_inputs
 from detopt.study.pareto import asked
+from detopt.study.run_inputs import write_inputs
 from detopt.study.settings import ParetoSearch
 from detopt.study.studies import load_study
 

@@ -14,7 +14,7 @@ from detopt.runs import new_run
 from detopt.study import library, templates
 from detopt.study.detectors import open_detector
 from detopt.study.faults import BadInput
-from detopt.study.optimise import write_inputs
+from detopt.study.run_inputs import write_inputs
 from detopt.study.write import detector_with
 
 DETECTOR = """\
