@@ -13,7 +13,7 @@ from detopt.report.page import figure_of, provenance, write_page
 from detopt.report.style import AFTER, BEFORE, FAINT, WARNING, Drawing, log_ticks, save, styled
 from detopt.report.text import MISSING, count, number, percent, quantity, scale, unit
 
-__all__ = ["front_figure", "front_rows", "variables_figure", "volume_figure", "write_front_report"]
+__all__ = ["front_figure", "front_rows", "price_rows", "variables_figure", "volume_figure", "write_front_report"]
 
 _ACROSS = 3  # panels in a row
 _SHOWN = 12  # designs in the table
@@ -98,24 +98,32 @@ def volume_figure(run: Any) -> Figure | None:
 def front_rows(run: Any, number_of: int = _SHOWN) -> tuple[list[str], list[list[str]]]:
     """Some designs from one end of the front to the other: head and rows of a table."""
     result, front = run.front_result, run.front()
-    names = list(result["objectives"])
-    choices, rates = list(result.get("choices") or {}), _rates(run)
-    pairs = [
-        pair for pair in itertools.combinations(names, 2) if any((i, *pair) in rates for i in range(front.num_rows))
-    ]
-    prices = [f"1 % better {a} costs" for a, _ in pairs]
-    head = ["point", *names, *choices, *prices, "on the front", "stationarity"]
+    names, choices = list(result["objectives"]), list(result.get("choices") or {})
     rows = []
-    knee = result.get("knee")
-    picked = {round(x) for x in np.linspace(0, front.num_rows - 1, min(number_of, front.num_rows))}
-    for i in sorted(picked | ({knee} if knee is not None else set())):
+    for i, point in _picked(run, number_of):
         row = {n: front.column(n)[i].as_py() for n in front.column_names}
         shown = [quantity(row[n], result["objectives"][n]["display_unit"], row[f"{n}_error"]) for n in names]
-        shown += [row[name] for name in choices]
-        shown += [_price(rates.get((i, a, b)), b, row, result) for a, b in pairs]
         stays = percent(row["p_nondominated"]).lstrip("+")
-        rows.append([f"{i}, the knee" if i == knee else str(i), *shown, stays, f"{row['kkt']:.2g}"])
-    return head, rows
+        rows.append([point, *shown, *(row[name] for name in choices), stays, f"{row['kkt']:.2g}"])
+    return ["point", *names, *choices, "on the front", "stationarity"], rows
+
+
+def price_rows(run: Any, number_of: int = _SHOWN) -> tuple[list[str], list[list[str]]]:
+    """What objectives cost in each other at the same designs."""
+    result, front, rates = run.front_result, run.front(), _rates(run)
+    pairs = [pair for pair in itertools.combinations(result["objectives"], 2) if any(r[1:] == pair for r in rates)]
+    rows = []
+    for i, point in _picked(run, number_of):
+        row = {name: front.column(name)[i].as_py() for name in result["objectives"]}
+        rows.append([point, *(_price(rates.get((i, a, b)), b, row, result) for a, b in pairs)])
+    return ["point", *(f"1 % better {a} costs" for a, _ in pairs)], rows if pairs else []
+
+
+def _picked(run: Any, number_of: int) -> list[tuple[int, str]]:
+    """Points that tables show, and what they are called there."""
+    last, knee = run.front().num_rows - 1, run.front_result.get("knee")
+    picked = {round(x) for x in np.linspace(0, last, min(number_of, last + 1))} | ({knee} - {None})
+    return [(i, f"{i}, the knee" if i == knee else str(i)) for i in sorted(picked)]
 
 
 def _rates(run: Any) -> dict[tuple[int, str, str], tuple[float, float]]:
@@ -151,15 +159,16 @@ def write_front_report(run: Any) -> Path:
     found, exact = result["hypervolume"], result["mode"] == "expected"
     volume = f"{found['value']:.4g}" + ("" if exact else f" (95 % interval {found['low']:.4g} to {found['high']:.4g})")
     worst = ", ".join(f"{n} {quantity(o['worst'], o['display_unit'])}" for n, o in result["objectives"].items())
-    head, rows = front_rows(run)
+    (head, rows), (price_head, prices) = front_rows(run), price_rows(run)
     by = "" if exact else ", by the slopes of the emulator"
     notes = [
         f"{count(result['points'], 'point')} of {result['evaluations']} evaluations (a score with its gradient is five).",
         f"Hypervolume {volume}, in logarithms, up to the worst values of interest: {worst}.",
         "Scores are exact." if exact else "Every point was scored again on events that the search has not seen; errors are "
         "one standard deviation, and the hypervolume is without what luck adds to it.",
-        "What a per cent costs: the slope of the front there, from a plane through the point and its neighbours, all other "
-        "objectives held. The knee lies farthest below the plane through the ends of the front.",
+        "What a per cent costs: the slope of the front, from a plane through a point and its neighbours, all other "
+        "objectives held; – where it does not stand out of its error. The knee lies farthest below the plane through the "
+        "ends of the front.",
         "Stationarity: the shortest convex combination of the gradients, in units of their mean length; 0 where no small "
         f"step improves all objectives. Median {result['kkt_median']:.2g}{by}.",
     ]  # fmt: skip
@@ -182,6 +191,7 @@ def write_front_report(run: Any) -> Path:
         tag("h2", "The answer"),
         tag("ul", *(tag("li", note) for note in notes)),
         table("From one end of the front to the other", head, [[*row] for row in rows]),
+        table("What a per cent costs", price_head, [[*row] for row in prices]) if prices else None,
         tag("p", how, " All points are in front.parquet.", class_="soft"),
         class_="answer",
     )

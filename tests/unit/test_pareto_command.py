@@ -42,6 +42,12 @@ def test_the_run(front):
     assert history.num_rows <= result["evaluations"] <= 400 + 64
     assert np.asarray(run.rounds.column("hypervolume"))[-1] >= found["value"] - 1e-9
     assert (run.folder / "report.html").stat().st_size > 10_000
+    # What 1 % less of d0 costs, at every point: more money, as the front itself has it from one end to the other.
+    rates = [r for r in run.rates().to_pylist() if r["better"] == "d0"]
+    assert [r["point"] for r in rates] == list(range(rows.num_rows))
+    mean = np.log(cost[0] / cost[-1]) / np.log(d0[-1] / d0[0])
+    assert min(r["rate"] for r in rates) < mean < max(r["rate"] for r in rates)
+    assert result["knee"] is None or 0 < result["knee"] < rows.num_rows - 1
     assert {p.name for p in (run.folder / "figures").glob("*.png")} == {"front.png", "variables.png", "hypervolume.png"}
 
 
