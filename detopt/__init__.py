@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["load", "open_run", "resume"]
+__all__ = ["compare", "load", "open_run", "resume"]
 
 
 def load(path: str | Path) -> Any:
@@ -47,3 +47,10 @@ def resume(folder: str | Path, progress: Any = None, time_limit: float | None = 
     from detopt.study.resume import resume_run
 
     return resume_run(folder, progress=progress, time_limit=time_limit)
+
+
+def compare(first: str | Path, second: str | Path) -> dict[str, Any]:
+    """What differs between two runs, or two points of fronts; see `detopt.study.side_by_side.compare`."""
+    from detopt.study.side_by_side import compare as compared
+
+    return compared(str(first), str(second))

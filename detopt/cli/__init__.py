@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from detopt import __version__
+from detopt.cli.compare import compare
 from detopt.cli.elements import element_rows
 from detopt.cli.fronts import pareto, point, resume
 from detopt.cli.gradients import gradients
@@ -301,6 +302,7 @@ def optimise(
 app.command(epilog="Example: detopt pareto studies/tracker_tradeoff.yaml --seed 1")(pareto)
 app.command(epilog="Example: detopt resume runs/tracker_tradeoff/2026-01-31T12-00-00")(resume)
 app.command(epilog="Example: detopt point runs/tracker_tradeoff/2026-01-31T12-00-00:17 --out mine.yaml")(point)
+app.command(epilog="Example: detopt compare runs/first runs/second --figure both.png")(compare)
 app.command(epilog="Example: detopt report runs/its2_upgrade/2026-01-31T12-00-00")(report)
 app.command(epilog="Example: detopt runs --json")(runs)
 app.command(epilog="Example: detopt new its2_upgrade --out mystudies")(new)

@@ -13,7 +13,15 @@ from detopt.report.page import figure_of, provenance, write_page
 from detopt.report.style import AFTER, BEFORE, FAINT, WARNING, Drawing, log_ticks, save, styled
 from detopt.report.text import MISSING, count, number, percent, quantity, scale, unit
 
-__all__ = ["front_figure", "front_rows", "price_rows", "variables_figure", "volume_figure", "write_front_report"]
+__all__ = [
+    "front_figure",
+    "front_rows",
+    "price_rows",
+    "two_fronts_figure",
+    "variables_figure",
+    "volume_figure",
+    "write_front_report",
+]
 
 _ACROSS = 3  # panels in a row
 _SHOWN = 12  # designs in the table
@@ -45,6 +53,31 @@ def front_figure(run: Any) -> Figure:
             [("the front", {"color": AFTER, "marker": "o", "linestyle": ""}),
              ("the initial design", {"color": BEFORE, "marker": "D", "linestyle": ""}),
              ("all designs scored", {"color": FAINT, "marker": ".", "linestyle": ""})], 1.0,
+        )  # fmt: skip
+    return figure
+
+
+def two_fronts_figure(runs: tuple[Any, Any], names: list[str]) -> Figure:
+    """Two fronts in one picture, for every pair of the objectives that they share."""
+    pairs = list(itertools.combinations(names, 2))
+    rows = -(-len(pairs) // _ACROSS)
+    with styled():
+        figure = Drawing(1.2 + 5.4 * min(len(pairs), _ACROSS), 0.9 + 4.2 * rows)
+        for i, pair in enumerate(pairs):
+            left, bottom = 1.0 + 5.4 * (i % _ACROSS), 0.75 + 4.2 * (rows - 1 - i // _ACROSS)
+            ax, seen = figure.panel(left, bottom, 4.3, 3.1), []
+            for run, color, marker in zip(runs, (BEFORE, AFTER), "Do", strict=True):
+                x, y = (_values(run.front(), n, run.front_result) for n in pair)
+                errors = [_values(run.front(), f"{n}_error", run.front_result, n) for n in pair]
+                ax.errorbar(x, y, errors[1], errors[0], color=color, linestyle="", marker=marker, markersize=4,
+                            linewidth=0.8, alpha=0.8)  # fmt: skip
+                seen.append((x, y))
+            for axis, name, values in zip("xy", pair, zip(*seen, strict=True), strict=True):
+                _frame(ax, axis, np.concatenate(values))
+                getattr(ax, f"set_{axis}label")(_label(name, runs[0].front_result))
+        figure.entries(
+            [(f"{run.folder}", {"color": color, "marker": marker, "linestyle": ""})
+             for run, color, marker in zip(runs, (BEFORE, AFTER), "Do", strict=True)], 1.0,
         )  # fmt: skip
     return figure
 

@@ -9,7 +9,7 @@ from detopt.study.front_box import at_row
 from detopt.study.studies import Study, load_study
 from detopt.study.write import detector_with, inline_detector
 
-__all__ = ["at_point", "point_yaml"]
+__all__ = ["at_point", "point_yaml", "read_point"]
 
 
 def read_point(point: str) -> tuple[Run, dict[str, Any]]:

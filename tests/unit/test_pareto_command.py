@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -131,3 +132,39 @@ def test_with_errors(tmp_path):
     assert found["low"] < found["value"] < found["high"]
     assert all(math.isfinite(v) for v in found.values())
     assert result["events"] == 2048 * result["evaluations"]
+
+
+def test_compare_points(front, cli):
+    _, run = front
+    said = json.loads(cli("compare", f"{run.folder}:0", f"{run.folder}:3", "--json").out)
+    rows = run.front().to_pylist()
+    assert said == detopt.compare(f"{run.folder}:0", f"{run.folder}:3")
+    for name in ("d0", "cost"):
+        entry = said["objectives"][name]
+        assert entry["change"] == rows[3][name] - rows[0][name]
+        assert entry["change_error"] == 0
+    assert said["variables"]["L0.radius"]["second"] == rows[3]["L0.radius"]
+    shown = cli("compare", f"{run.folder}:0", f"{run.folder}:3").out
+    assert "the first" in shown  # is better in d0
+    assert "the second" in shown  # is cheaper
+
+
+def test_compare_fronts(front, cli, tmp_path):
+    """A front that is worse by a tenth in everything is beaten everywhere; a few points of a front have less of it."""
+    _, run = front
+    folder = tmp_path / "worse"
+    shutil.copytree(run.folder, folder)
+    columns = {n: np.asarray(run.front().column(n)) for n in run.front().column_names}
+    worse = detopt.open_run(folder)
+    worse.write_table({**columns, **{n: 1.1 * columns[n] for n in ("d0", "cost")}}, "front")
+    said = json.loads(cli("compare", str(run.folder), str(folder), "--json", "--figure", str(tmp_path / "f.png")).out)
+    assert said["first"]["beaten"] == 0
+    assert said["second"]["beaten"] == said["second"]["points"] == run.front().num_rows
+    assert said["first"]["hypervolume"]["value"] == said["both"] > said["second"]["hypervolume"]["value"]
+    assert (tmp_path / "f.png").stat().st_size > 10_000
+    shown = cli("compare", str(run.folder), str(folder)).out
+    assert "100.0 %" in shown
+    answer = cli("compare", str(run.folder), f"{run.folder}:0")
+    assert (answer.code, "compare one of its points" in answer.err) == (2, True)
+    answer = cli("compare", str(run.folder), str(tmp_path / "nowhere"))
+    assert (answer.code, "not a run folder" in answer.err) == (2, True)
