@@ -37,6 +37,7 @@ bench-tomography: $(STAMP) $(PEER_STAMP)  ## muon tomography against TomOpt, on 
 
 bench-pareto: $(STAMP)  ## the front of a tracker, against NSGA-II and NSGA-III (ten minutes; SEEDS=1: two)
 	$(TEST_ENV) PYTHONPATH=. $(BIN)/python tests/benchmarks/fronts.py $(SEEDS)
+	$(TEST_ENV) PYTHONPATH=. $(BIN)/python tests/benchmarks/noisy_fronts.py $(SEEDS)
 
 dev: $(STAMP)   ## add the developers' tools and the git hook
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"

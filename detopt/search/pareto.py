@@ -121,12 +121,11 @@ class FrontSearcher:
             start: points to begin with.
             plan: how many evaluations, and for what.
             seed: of all random choices.
-            noisy: whether values have errors; then without slopes.
+            noisy: whether values have errors.
             groups: variables that are interchangeable, see `random_starts`.
             codes: which coordinates are options of choices; none where it is not given.
         """
         self.scores, self.slopes, self.inside, self.start = scores, slopes, inside, start
-        assert not (noisy and slopes), "only exact slopes are used"
         self.plan, self.noisy, self.groups = plan, noisy, groups or []
         self.seed, self.key = seed, jax.random.key(seed)
         self.codes = OptionCodes(start.shape[1]) if codes is None else codes
@@ -158,7 +157,7 @@ class FrontSearcher:
         if steep and state.current is not None:
             u = self._climb(emulator, state.current.u, state.current)[:number]
         else:
-            known = self.told(emulator, state.archive)
+            known = self.believed(state._replace(emulator=emulator))
             u = state.archive.u[best_subset(known, number, np.zeros(known.shape[1]))]
             u = self._climb(emulator, self._scattered(u, rng), None)
             if self.codes.sizes and not steep:
@@ -169,7 +168,8 @@ class FrontSearcher:
         archive, current = state.archive, state.current
         if steep:
             assert self.slopes is not None
-            weights = directions(_finite(values), np.zeros(values.shape[1]))
+            said = np.asarray(predicted(emulator, _small(u)), float) if self.noisy else values
+            weights = directions(_finite(said), np.zeros(values.shape[1]))
             slope = self.slopes(u, weights, key)
             good = np.isfinite(slope).all(axis=1) & np.isfinite(values).all(axis=1)
             current = Population(u[good], values[good], weights[good], slope[good])
@@ -199,9 +199,13 @@ class FrontSearcher:
 
         return np.concatenate([best(u, len(u) - half), best(others, half)])
 
-    def told(self, emulator: Emulator, archive: Archive) -> Float[np.ndarray, "rows m"]:
-        """The values of all designs of the archive; where these have errors, as the emulator has it."""
-        return np.asarray(predicted(emulator, _small(archive.u)), float) if self.noisy else archive.values
+    def believed(self, state: State) -> Float[np.ndarray, "rows m"]:
+        """The values of all designs; where these have errors, as soon as there is an emulator, as that has it."""
+        emulator, archive = state.emulator, state.archive
+        if emulator is None or not self.noisy:
+            return archive.values
+        said = np.asarray(predicted(emulator, _small(archive.u)), float)
+        return np.where(np.isfinite(archive.values).all(axis=1, keepdims=True), said, np.nan)
 
     def learn(self, state: State) -> Emulator:
         """The emulator of all that is known."""
@@ -209,8 +213,8 @@ class FrontSearcher:
         values = _finite(archive.values)
         if emulator is None:
             emulator = new_emulator(values, archive.u.shape[1], stream(self.key, "weights"))
-        # What is close to the front counts most.
-        rank = ranks(values)
+        # What is close to the front counts most; by what the last emulator says where luck would decide.
+        rank = ranks(_finite(self.believed(state)))
         weight = 0.02 + 1 / (1 + (rank / max(float(np.median(rank)), 1.0)) ** 2)
         rows = self.plan.evaluations + self.plan.first
         known = examples(
@@ -233,8 +237,8 @@ class FrontSearcher:
             here, jnp.zeros((size, outputs), here.dtype), jnp.zeros((size, outputs, u.shape[1]), here.dtype)
         )
         if known is not None:
-            told = known.values, known.along, known.slope, self.codes.moves
-            anchors = anchored(emulator, here, *map(_small, told))
+            values = np.asarray(predicted(emulator, here), float) if self.noisy else known.values
+            anchors = anchored(emulator, here, *map(_small, (values, known.along, known.slope, self.codes.moves)))
         reference = np.zeros(outputs)
         first, second, at = np.zeros_like(u), np.zeros_like(u), u
         said = np.asarray(weighed(emulator, here, anchors.shift, anchors)[0], float)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from detopt.backend import jax
 from detopt.inference.stored import leaves, with_leaves
@@ -70,6 +70,7 @@ class History:
         study: Study,
         run: Run,
         simulator: FrontSimulator,
+        believed: Callable[[State], Float[np.ndarray, "rows m"]],
         progress: Callable[[Progress], None] | None,
         started: float,
         before: Checkpoint | None,
@@ -79,11 +80,13 @@ class History:
             study: what was asked.
             run: where it is written.
             simulator: of the search.
+            believed: the values of all its designs, without their noise.
             progress: called after each round.
             started: when, by `time.monotonic`; of a search that goes on, as if it had never been stopped.
             before: what the search goes on from.
         """
         self.study, self.run, self.progress, self.started = study, run, progress, started
+        self.believed = believed
         self.scale, self.box = simulator.scale, simulator.box
         self.rounds = {} if before is None else before.rounds
         self.round_of = np.zeros(0, int) if before is None else before.round_of
@@ -95,7 +98,7 @@ class History:
         archive = state.archive
         new = np.full(len(archive.u) - len(self.round_of), state.rounds)
         self.round_of = np.concatenate([self.round_of, new])
-        volume = hypervolume(archive.values, np.zeros(archive.values.shape[1]))
+        volume = hypervolume(self.believed(state), np.zeros(archive.values.shape[1]))
         row = {"evaluations": state.spent, "hypervolume": volume, "seconds": time.monotonic() - self.started}
         self.rounds = {
             key: np.append(self.rounds.get(key, np.zeros(0, type(value))), value) for key, value in row.items()

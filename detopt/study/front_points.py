@@ -10,7 +10,7 @@ from jaxtyping import Float
 from detopt.backend import jax, jnp
 from detopt.runs import Run
 from detopt.scoring.score import Score
-from detopt.search.belief import on_the_front, with_interval
+from detopt.search.belief import audited, on_the_front, with_interval
 from detopt.search.emulator import Emulator, slopes_of
 from detopt.search.exchange import exchange_rates, knee
 from detopt.search.fronts import best_subset, nondominated
@@ -24,7 +24,6 @@ from detopt.study.studies import Study
 
 __all__ = ["publish"]
 
-HARDLY = 0.05  # probability of being on the front below which a point is not published
 CANDIDATES = 2  # times the published points are scored again where scores have errors
 _KEPT = "checkpoint/audit.npz"
 
@@ -73,10 +72,7 @@ def publish(
         errors, slopes = np.zeros_like(values), simulator.gradients(u, stream(simulator.key, "stationarity"))
     else:
         audit = _Audit(study, simulator, run, progress)
-        chance = on_the_front(*audit(u, "choose"), study.seed)
-        best = np.argsort(-chance, kind="stable")[: study.front.points]
-        u = u[best[chance[best] > HARDLY]]
-        values, errors = audit(u, "publish")  # what was chosen for its luck is scored once more
+        u, values, errors = audited(u, audit, study.front.points, study.seed)
         slopes = np.asarray(slopes_of(emulator, jnp.asarray(u, jnp.float32)), float)
     order = np.argsort(values[:, 0], kind="stable")
     u, values, errors, slopes = u[order], values[order], errors[order], slopes[order]

@@ -170,13 +170,13 @@ class FrontSimulator:
 
     def _objectives(self, u: Float[np.ndarray, "p n"], key: jax.Array) -> Float[np.ndarray, "p m"]:
         keys, found = jax.random.split(key, len(u)), np.full((len(u), len(self.study.objectives)), np.nan)
-        meets = np.all(self._excess(u) <= FEASIBLE, axis=1)
+        meets = np.all(self.excess(u) <= FEASIBLE, axis=1)
         for rows, kind, columns, designs in self._groups(u):
             found[rows] = _batches(kind.values, u[np.ix_(rows, columns)], designs, keys[rows])
         return np.where(meets[:, None] & (found > 0) & np.isfinite(found), found, np.nan)
 
-    def _excess(self, u: Float[np.ndarray, "p n"]) -> Float[np.ndarray, "p rows"]:
-        """What the constraints are missed by; a design that has fewer of them meets the others."""
+    def excess(self, u: Float[np.ndarray, "p n"]) -> Float[np.ndarray, "p rows"]:
+        """By what the constraints are missed, met where it is <= 0; a design that has fewer of them meets the others."""
         parts = [(g.rows, _batches(g.kind.excess, u[np.ix_(g.rows, g.columns)], g.designs)) for g in self._groups(u)]
         found = np.full((len(u), max((part.shape[1] for _, part in parts), default=0)), -np.inf)
         for rows, part in parts:
@@ -205,7 +205,7 @@ class FrontSimulator:
     def _refuse(self, u: Float[np.ndarray, "p n"]) -> NoReturn:
         """Why none of these designs can be scored."""
         study = self.study
-        missed = self._excess(u) > FEASIBLE
+        missed = self.excess(u) > FEASIBLE
         if missed.any(axis=1).all():
             _, kind, columns, designs = max(self._groups(u), key=lambda g: len(g.columns))
             one = jax.tree.map(lambda x: x[0], (u[:, columns], designs))

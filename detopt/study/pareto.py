@@ -84,22 +84,9 @@ def search_front(
         before: what the search goes on from.
     """
     sampled = study.mode == "sampled"
-    # Gradients through flips take minutes to compile, and noisy ones have not been shown to pay.
-    plan = Plan.of(study.front.evaluations, gradients=not sampled, choices=bool(study.choices))
-    searcher = FrontSearcher(
-        simulator.scores,
-        None if sampled else simulator.slopes,
-        simulator.inside,
-        simulator.box.start,
-        plan,
-        study.seed,
-        noisy=sampled,
-        # Layers of different technologies are not interchangeable.
-        groups=[] if study.choices else radius_groups(study.space),
-        codes=simulator.box.codes,
-    )
-    history = History(study, run, simulator, progress, started, before)
-    stopped = f"it has spent its {plan.evaluations} evaluations"
+    searcher = _searcher(study, simulator)
+    history = History(study, run, simulator, searcher.believed, progress, started, before)
+    stopped = f"it has spent its {study.front.evaluations} evaluations"
     if before is None:
         state = searcher.init()
         history.add(state)
@@ -112,7 +99,7 @@ def search_front(
             stopped = TIME_IS_UP
             break
     emulator = searcher.learn(state) if sampled else None
-    told = state.archive.values if emulator is None else searcher.told(emulator, state.archive)
+    told = searcher.believed(state._replace(emulator=emulator))
     found = publish(study, run, simulator, state, told, emulator, progress)
     seconds = time.monotonic() - started
     run.finish({**_question(study, simulator.scale), **found, "stopped": stopped, "seconds": seconds}, seconds)
@@ -120,6 +107,32 @@ def search_front(
 
     write_front_report(run)
     return run
+
+
+def _searcher(study: Study, simulator: FrontSimulator) -> FrontSearcher:
+    """What the study asks for."""
+    asked_for, sampled = study.front, study.mode == "sampled"
+    if asked_for.algorithm != "detopt":
+        from detopt.search.evolution import EvolutionSearcher
+
+        excess = simulator.excess if study.constraints else None
+        known = simulator.scores, simulator.box.start, study.seed
+        return EvolutionSearcher(
+            asked_for.algorithm, excess, asked_for.evaluations, *known, noisy=sampled, codes=simulator.box.codes
+        )
+    steep = not sampled or asked_for.gradients == "always"
+    return FrontSearcher(
+        simulator.scores,
+        simulator.slopes if steep else None,
+        simulator.inside,
+        simulator.box.start,
+        Plan.of(asked_for.evaluations, gradients=steep, choices=bool(study.choices)),
+        study.seed,
+        noisy=sampled,
+        # Layers of different technologies are not interchangeable.
+        groups=[] if study.choices else radius_groups(study.space),
+        codes=simulator.box.codes,
+    )
 
 
 def _check(study: Study) -> None:

@@ -29,6 +29,8 @@ class ParetoSearch:
     evaluations: int = whole(6000, least=200, most=10_000_000)  # of designs; a score with its gradient counts as five
     points: int = whole(100, least=2, most=10_000)  # of the front that are published at most
     events: int = whole(8192, least=1)  # sampled: muons of a score, for each momentum and angle that a term asks for
+    algorithm: Literal["detopt", "nsga2", "nsga3", "sms_emoa"] = "detopt"  # the others are pymoo's, to compare with
+    gradients: Literal["exact", "always"] = "exact"  # always: sampled ones too, which may take minutes to compile
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -102,12 +102,13 @@ def ours(seed, evaluations):
 
 
 class _Tracker(Problem):
-    def __init__(self):
+    def __init__(self, scores):
         super().__init__(n_var=18, n_obj=4, xl=0.0, xu=1.0)
+        self.scores = scores
         self.u, self.values, self.track = [], [], []
 
     def _evaluate(self, x, out, *args, **kwargs):
-        out["F"] = VALUES(x)
+        out["F"] = self.scores(x)
         self.u.append(x.copy())
         self.values.append(out["F"])
         if len(self.values) % 10 == 0:
@@ -115,9 +116,9 @@ class _Tracker(Problem):
             self.track.append((len(seen), share(seen)))
 
 
-def evolution(algorithm, seed, evaluations):
+def evolution(algorithm, seed, evaluations, scores=VALUES):
     """The same of one of pymoo's."""
-    problem = _Tracker()
+    problem = _Tracker(scores)
     minimize(problem, algorithm(), ("n_eval", evaluations), seed=seed)
     return problem.track, np.concatenate(problem.u), np.concatenate(problem.values)
 

@@ -102,7 +102,7 @@ def test_noise_is_not_believed():
     """The designs that an emulator names are nearly as good as they should be, though scores have large errors."""
     search = searcher(noise=0.1)
     state = run(search)
-    told = search.told(search.learn(state), state.archive)
+    told = search.believed(state._replace(emulator=search.learn(state)))
     chosen = state.archive.u[best_subset(told, 20, REFERENCE)]
     truth = np.asarray(VALUES(jnp.asarray(chosen)))
     assert hypervolume(truth, REFERENCE) > 0.93 * exact()
