@@ -35,7 +35,7 @@ bench: $(STAMP)  ## measure what the README says about speed
 bench-tomography: $(STAMP) $(PEER_STAMP)  ## muon tomography against TomOpt, on one core (minutes)
 	$(TEST_ENV) PYTHONPATH=. $(BIN)/python tests/benchmarks/tomography.py $(PEER)/bin/python --scaling
 
-bench-pareto: $(STAMP)  ## the front of a tracker, against NSGA-II and NSGA-III (ten minutes; SEEDS=1: two)
+bench-pareto: $(STAMP)  ## the front of a tracker, exact and noisy, against NSGA-II and NSGA-III (half an hour; SEEDS=1: six minutes)
 	$(TEST_ENV) PYTHONPATH=. $(BIN)/python tests/benchmarks/fronts.py $(SEEDS)
 	$(TEST_ENV) PYTHONPATH=. $(BIN)/python tests/benchmarks/noisy_fronts.py $(SEEDS)
 

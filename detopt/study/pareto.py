@@ -145,6 +145,8 @@ def _check(study: Study) -> None:
     if len(study.objectives) < 2:
         message = f"a front needs two objectives or more, got {len(study.objectives)}: `detopt optimise` is for one"
         raise refuse("objectives", message)
+    if study.front.algorithm != "detopt" and study.front.gradients == "always":
+        raise refuse("search", f"{study.front.algorithm} takes no gradients: they go with algorithm: detopt")
     if study.head is not None:
         raise refuse("head", "fronts with heads are not in this version: set head: none, or run `detopt optimise`")
     for name, term in study.constraints.items():

@@ -92,6 +92,7 @@ def test_same_seed_same_front(front):
     [
         ("  cost: {type: cost}\n", "", "a front needs two objectives or more, got 1"),
         ("constraints:\n", "constraints:\n  fine: {type: resolution, of: pt, max: 3 %}\n", "worst value of interest"),
+        ("type: pareto,", "type: pareto, algorithm: nsga2, gradients: always,", "nsga2 takes no gradients"),
     ],
 )
 def test_refused(folder, front_text, old, new, says):
