@@ -42,11 +42,13 @@ def open_run(folder: str | Path) -> "Run":
     return Run(folder)
 
 
-def resume(folder: str | Path, progress: Any = None, time_limit: float | None = None) -> "Run":
+def resume(
+    folder: str | Path, progress: Any = None, time_limit: float | None = None, cluster: str | None = None
+) -> "Run":
     """Go on with a search for a front that was stopped; see `detopt.study.resume.resume_run`."""
     from detopt.study.resume import resume_run
 
-    return resume_run(folder, progress=progress, time_limit=time_limit)
+    return resume_run(folder, progress=progress, time_limit=time_limit, cluster=cluster)
 
 
 def compare(first: str | Path, second: str | Path) -> dict[str, Any]:

@@ -22,6 +22,14 @@ from detopt.cli.tables import table
 
 __all__ = ["pareto", "point", "resume"]
 
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Score designs by a Dask cluster: its scheduler's address, or so many processes on this machine.",
+        show_default=False,
+    ),
+]
+
 
 def pareto(
     study: FileArgument,
@@ -31,6 +39,7 @@ def pareto(
         int | None, typer.Option(help="Instead of the study's own.", min=200, show_default=False)
     ] = None,
     time_limit: TimeLimitOption = None,
+    cluster: ClusterOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -51,7 +60,15 @@ def pareto(
     command = "detopt " + " ".join(sys.argv[1:])
     try:
         with stoppable(), progress_bar(quiet) as progress:
-            run = pareto_study(loaded, seed=seed, out=out, progress=progress, time_limit=time_limit, command=command)
+            run = pareto_study(
+                loaded,
+                seed=seed,
+                out=out,
+                progress=progress,
+                time_limit=time_limit,
+                command=command,
+                cluster=cluster,
+            )
     except Infeasible as error:
         fail(str(error))
     _tell_front(run, as_json)
@@ -60,6 +77,7 @@ def pareto(
 def resume(
     run: Annotated[Path, typer.Argument(help="The folder of a run of `detopt pareto`.", show_default=False)],
     time_limit: TimeLimitOption = None,
+    cluster: ClusterOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -76,7 +94,7 @@ def resume(
 
     try:
         with stoppable(), progress_bar(quiet) as progress:
-            found = resume_run(run, progress=progress, time_limit=time_limit, tell=tell)
+            found = resume_run(run, progress=progress, time_limit=time_limit, cluster=cluster, tell=tell)
     except Infeasible as error:
         fail(str(error))
     _tell_front(found, as_json)

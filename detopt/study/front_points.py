@@ -9,7 +9,6 @@ from jaxtyping import Float
 
 from detopt.backend import jax, jnp
 from detopt.runs import Run
-from detopt.scoring.score import Score
 from detopt.search.belief import audited, on_the_front, with_interval
 from detopt.search.emulator import Emulator, slopes_of
 from detopt.search.exchange import exchange_rates, knee
@@ -17,7 +16,6 @@ from detopt.search.fronts import best_subset, nondominated
 from detopt.search.pareto import State
 from detopt.search.stationarity import residuals
 from detopt.simulation.streams import stream
-from detopt.study.evaluate import array_space, make_sampler
 from detopt.study.front_simulator import PILOT, FrontSimulator
 from detopt.study.optimise import Infeasible, Progress
 from detopt.study.studies import Study
@@ -122,9 +120,8 @@ class _Audit:
     def __init__(
         self, study: Study, simulator: FrontSimulator, run: Run, progress: Callable[[Progress], None] | None = None
     ) -> None:
-        self.box, self.scale, self.run, self.progress = simulator.box, simulator.scale, run, progress
+        self.simulator, self.scale, self.run, self.progress = simulator, simulator.scale, run, progress
         self.key = stream(jax.random.key(study.seed), "audit")
-        self._compiled: dict[tuple[int, ...], Callable[..., Score]] = {}  # for each combination of options
         self._kept = run.arrays(_KEPT) if (run.folder / _KEPT).is_file() else {}
 
     def __call__(
@@ -136,9 +133,9 @@ class _Audit:
         # Kept scores are of the first of the same designs; others are of a search that has since gone on.
         same = designs in self._kept and np.array_equal(self._kept[designs], u)
         found = [*self._kept[scores]] if same else []
-        for i in range(len(found), len(u)):
-            score = self._score(u[i], keys[i])
-            found.append(np.stack([score.values, score.errors]))
+        begin = len(found)
+        for i, pair in enumerate(self.simulator.audited(u[begin:], keys[begin:]), begin):
+            found.append(pair)
             self._kept |= {designs: u, scores: np.array(found)}
             self.run.write_arrays(_KEPT, self._kept)
             if self.progress is not None:
@@ -146,12 +143,3 @@ class _Audit:
         values, errors = np.moveaxis(np.array(found), 1, 0)
         values = np.where(values > 0, values, np.nan)
         return self.scale(values), errors / values / self.scale.width
-
-    def _score(self, u: Float[np.ndarray, " n"], key: jax.Array) -> Score:
-        options = tuple(self.box.codes.options(u[None])[0].tolist())
-        variant = self.box.variant(options)
-        assert variant is not None  # it had a score
-        if options not in self._compiled:
-            space, evaluate = array_space(variant), make_sampler(variant, variant.audit.events)
-            self._compiled[options] = jax.jit(lambda u, key: evaluate(space.place(u), None, key))
-        return self._compiled[options](jnp.asarray(u[self.box.columns(variant)]), key)

@@ -1,12 +1,14 @@
 """Scores, gradients and constraints of a study for many designs at once, scaled as a search for a front wants them."""
 
 import math
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt32
 
 from detopt.backend import jax, jnp
 from detopt.detector.surfaces import as_arrays
@@ -14,11 +16,14 @@ from detopt.search.constraints import Inside
 from detopt.search.problem import FEASIBLE
 from detopt.simulation.streams import stream
 from detopt.study.edges import check_ranges
-from detopt.study.evaluate import evaluator_key, make_evaluator, make_sampler
+from detopt.study.evaluate import array_space, evaluator_key, make_evaluator, make_sampler
 from detopt.study.faults import BadInput, Fault
 from detopt.study.front_box import FrontBox
 from detopt.study.optimise import Infeasible
 from detopt.study.studies import Study
+
+if TYPE_CHECKING:
+    from detopt.study.cluster import Cluster
 
 __all__ = ["PILOT", "FrontSimulator", "Scale"]
 
@@ -53,13 +58,14 @@ class _Kind:
             check_ranges(study)
             evaluate = make_evaluator(study)
         # One by one where each is a scan over many events, all at once where it is a few small matrices.
+        self.batch = BATCH if study.mode == "expected" else 1
         many = jax.vmap if study.mode == "expected" else (lambda f: lambda *a: jax.lax.map(lambda x: f(*x), a))
 
         def at(u: Any, detector: Any) -> Any:
             return replace(study.space, detector=detector).place(u)
 
         def score(u: Any, detector: Any, key: Any) -> Any:
-            return evaluate(at(u, detector), None, key)
+            return evaluate(at(u, detector), None, jax.random.wrap_key_data(key))
 
         def values(u: Any, detector: Any, key: Any) -> Any:
             return score(u, detector, key).values
@@ -97,11 +103,12 @@ class _Group(NamedTuple):
 class FrontSimulator:
     """The simulator of one study. Raises BadInput or Infeasible where no design can be scored."""
 
-    def __init__(self, study: Study, scale: Scale | None = None) -> None:
+    def __init__(self, study: Study, scale: Scale | None = None, cluster: "Cluster | None" = None) -> None:
         """The scale is that of a search that goes on; a new one is found from a few designs."""
-        self.study, self.box = study, FrontBox(study)
+        self.study, self.box, self.cluster = study, FrontBox(study), cluster
         self.key = jax.random.key(study.seed)
         self._kinds: dict[Any, _Kind] = {}
+        self._audits: dict[tuple[int, ...], Callable[..., Any]] = {}  # for each combination of options
         self.scale = self._pilot() if scale is None else scale
 
     def scores(self, u: Float[np.ndarray, "p n"], key: jax.Array) -> Float[np.ndarray, "p m"]:
@@ -112,12 +119,54 @@ class FrontSimulator:
         self, u: Float[np.ndarray, "p n"], weights: Float[np.ndarray, "p m"], key: jax.Array
     ) -> Float[np.ndarray, "p n"]:
         """Gradients of weighted sums of the same; options have none."""
-        weights = weights * (self.scale.signs / self.scale.width)
-        keys, found = jax.random.split(key, len(u)), np.zeros_like(u)
+        return self._shared("weighed", u, weights * (self.scale.signs / self.scale.width), _keys(key, len(u)))
+
+    def values(self, u: Float[np.ndarray, "p n"], keys: UInt32[np.ndarray, "p k"]) -> Float[np.ndarray, "p m"]:
+        """Objectives as they are, each design on the events of its own key (the data of one); computed here."""
+        found = np.full((len(u), len(self.study.objectives)), np.nan)
+        for rows, kind, columns, designs in self._groups(u):
+            found[rows] = _batches(kind.batch, kind.values, u[np.ix_(rows, columns)], designs, keys[rows])
+        return found
+
+    def weighed(
+        self, u: Float[np.ndarray, "p n"], weights: Float[np.ndarray, "p m"], keys: UInt32[np.ndarray, "p k"]
+    ) -> Float[np.ndarray, "p n"]:
+        """Gradients of weighted sums of their logarithms; computed here."""
+        found = np.zeros_like(u)
         for rows, kind, columns, designs in self._groups(u):
             inner = u[np.ix_(rows, columns)]
-            found[np.ix_(rows, columns)] = _batches(kind.slopes, inner, designs, weights[rows], keys[rows])
+            found[np.ix_(rows, columns)] = _batches(kind.batch, kind.slopes, inner, designs, weights[rows], keys[rows])
         return found
+
+    def audited(self, u: Float[np.ndarray, "p n"], keys: Any) -> Iterator[Float[np.ndarray, "2 m"]]:
+        """Values and errors of designs on the audit's events, one after the other; by the cluster where there is one."""
+        data = np.asarray(jax.random.key_data(keys))
+        if self.cluster is None:
+            return (self.audit(*row) for row in zip(u, data, strict=True))
+        return self.cluster.map(partial(_there, "audit", self.scale), self.study, u, data)
+
+    def audit(self, u: Float[np.ndarray, " n"], key: UInt32[np.ndarray, " k"]) -> Float[np.ndarray, "2 m"]:
+        """Values and errors of one design on the events of the audit; computed here."""
+        options = tuple(self.box.codes.options(u[None])[0].tolist())
+        variant = self.box.variant(options)
+        assert variant is not None  # it had a score
+        if options not in self._audits:
+            space, evaluate = array_space(variant), make_sampler(variant, variant.audit.events)
+            self._audits[options] = jax.jit(
+                lambda u, key: evaluate(space.place(u), None, jax.random.wrap_key_data(key))
+            )
+        score = self._audits[options](jnp.asarray(u[self.box.columns(variant)]), jnp.asarray(key))
+        return np.stack([score.values, score.errors])
+
+    def _shared(self, what: str, *columns: np.ndarray) -> np.ndarray:
+        """`values` or `weighed` of some designs, by the cluster where there is one."""
+        if self.cluster is None:
+            found: np.ndarray = getattr(self, what)(*columns)
+            return found
+        number = self.cluster.pieces(len(columns[0]))
+        parts = [np.array_split(column, number) for column in columns]
+        scale = getattr(self, "scale", None)
+        return np.concatenate([*self.cluster.map(partial(_there, what, scale), self.study, *parts)])
 
     def gradients(self, u: Float[np.ndarray, "p n"], key: jax.Array) -> Float[np.ndarray, "p m n"]:
         """Of all objectives."""
@@ -169,15 +218,15 @@ class FrontSimulator:
         return self._kinds[key]
 
     def _objectives(self, u: Float[np.ndarray, "p n"], key: jax.Array) -> Float[np.ndarray, "p m"]:
-        keys, found = jax.random.split(key, len(u)), np.full((len(u), len(self.study.objectives)), np.nan)
         meets = np.all(self.excess(u) <= FEASIBLE, axis=1)
-        for rows, kind, columns, designs in self._groups(u):
-            found[rows] = _batches(kind.values, u[np.ix_(rows, columns)], designs, keys[rows])
+        found = self._shared("values", u, _keys(key, len(u)))
         return np.where(meets[:, None] & (found > 0) & np.isfinite(found), found, np.nan)
 
     def excess(self, u: Float[np.ndarray, "p n"]) -> Float[np.ndarray, "p rows"]:
         """By what the constraints are missed, met where it is <= 0; a design that has fewer of them meets the others."""
-        parts = [(g.rows, _batches(g.kind.excess, u[np.ix_(g.rows, g.columns)], g.designs)) for g in self._groups(u)]
+        parts = [
+            (g.rows, _batches(BATCH, g.kind.excess, u[np.ix_(g.rows, g.columns)], g.designs)) for g in self._groups(u)
+        ]
         found = np.full((len(u), max((part.shape[1] for _, part in parts), default=0)), -np.inf)
         for rows, part in parts:
             found[rows, : part.shape[1]] = part
@@ -217,19 +266,39 @@ class FrontSimulator:
         raise BadInput([Fault(str(study.path), *study.document.position(("objectives",)), "objectives", message)])
 
 
-def _batches(compiled: Callable[..., Any], *columns: Any) -> np.ndarray:
-    """Call what is compiled for a fixed number of rows with any number of them."""
+def _keys(key: jax.Array, number: int) -> UInt32[np.ndarray, "p k"]:
+    """The data of a key for each design."""
+    return np.asarray(jax.random.key_data(jax.random.split(key, number)))
+
+
+_HERE: dict[str, FrontSimulator] = {}  # of the studies that this process scores for others
+_ONE = threading.Lock()
+
+
+def _there(what: str, scale: Scale | None, study: Study, *columns: np.ndarray) -> np.ndarray:
+    """In a process of the cluster: `values` or `weighed`."""
+    with _ONE:  # what is compiled is compiled once
+        name = repr(study)
+        if name not in _HERE:
+            _HERE.clear()
+            _HERE[name] = FrontSimulator(study, Scale(*np.ones((3, 1))) if scale is None else scale)
+        found: np.ndarray = getattr(_HERE[name], what)(*columns)
+    return found
+
+
+def _batches(size: int, compiled: Callable[..., Any], *columns: Any) -> np.ndarray:
+    """Call what is compiled for so many rows with any number of them."""
     found = []
-    for first in range(0, len(columns[0]), BATCH):
-        part = [jax.tree.map(lambda c, first=first: c[first : first + BATCH], c) for c in columns]
-        found.append(_whole(compiled, *part))
+    for first in range(0, len(columns[0]), size):
+        part = [jax.tree.map(lambda c, first=first: c[first : first + size], c) for c in columns]
+        found.append(_whole(compiled, *part, batch=size))
     return np.concatenate(found)
 
 
-def _whole(compiled: Callable[..., Any], *columns: Any) -> Any:
+def _whole(compiled: Callable[..., Any], *columns: Any, batch: int = BATCH) -> Any:
     """Call it once, with the first row again until there are whole batches: few shapes have to be compiled."""
     number = len(columns[0])
-    missing = math.ceil(number / BATCH) * BATCH - number
+    missing = math.ceil(number / batch) * batch - number
 
     def padded(column: Any) -> Array:
         return jnp.concatenate([jnp.asarray(column), jnp.repeat(jnp.asarray(column)[:1], missing, axis=0)])

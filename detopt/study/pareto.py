@@ -11,6 +11,7 @@ from typing import Any
 
 from detopt.runs import Run, new_run
 from detopt.search.pareto import FrontSearcher, Plan
+from detopt.study.cluster import joined
 from detopt.study.differentiable import check_differentiable
 from detopt.study.faults import BadInput, Fault
 from detopt.study.front_history import Checkpoint, History
@@ -33,10 +34,12 @@ def pareto_study(
     progress: Callable[[Progress], None] | None = None,
     time_limit: float | None = None,
     command: str | None = None,
+    cluster: str | None = None,
 ) -> Run:
     """Search the front of a study's objectives.
 
-    Args and errors as for `detopt.study.optimise.optimise_study`; besides, BadInput for a study with fewer than two
+    Args and errors as for `detopt.study.optimise.optimise_study`, and `cluster`, see `detopt.study.cluster.Cluster`;
+    besides, RunError where the cluster cannot be reached, and BadInput for a study with fewer than two
     objectives, with a head, or with limits on what tracks show.
     """
     study = study if seed is None else replace(study, seed=seed)
@@ -44,13 +47,14 @@ def pareto_study(
     _check(study)
     check_differentiable(study)
     started = time.monotonic()
-    simulator = FrontSimulator(study)
-    began = {**manifest(study, command), "kind": "front", "search": asdict(study.front), "asked": asked(study)}
-    run = new_run(study.name, began, out)
-    with working_on(run):
-        write_inputs(run, study)
-        deadline = None if time_limit is None else started + time_limit
-        return search_front(study, run, simulator, progress, started, deadline)
+    with joined(cluster) as processes:
+        simulator = FrontSimulator(study, cluster=processes)
+        began = {**manifest(study, command), "kind": "front", "search": asdict(study.front), "asked": asked(study)}
+        run = new_run(study.name, began, out)
+        with working_on(run):
+            write_inputs(run, study)
+            deadline = None if time_limit is None else started + time_limit
+            return search_front(study, run, simulator, progress, started, deadline)
 
 
 @contextmanager

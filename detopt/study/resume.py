@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from detopt.runs import Run, RunError
+from detopt.study.cluster import joined
 from detopt.study.front_history import read_checkpoint
 from detopt.study.front_simulator import FrontSimulator
 from detopt.study.optimise import Progress
@@ -24,6 +25,7 @@ def resume_run(
     folder: str | Path,
     progress: Callable[[Progress], None] | None = None,
     time_limit: float | None = None,
+    cluster: str | None = None,
     tell: Callable[[str], None] = warnings.warn,
 ) -> Run:
     """Go on with a search for a front, to the same front as if it had not been stopped.
@@ -34,6 +36,7 @@ def resume_run(
         folder: of the run.
         progress: called after every round.
         time_limit: in seconds from now; the search stops early after it.
+        cluster: as for `detopt.study.pareto.pareto_study`; it may be another than the run began on.
         tell: called with what the user should know, such as versions that are not those the run began with.
 
     Returns:
@@ -48,7 +51,7 @@ def resume_run(
         raise RunError(
             f"{run.folder} searched no front, and only fronts can be resumed in this version: start it again"
         )
-    with working_on(run):
+    with working_on(run), joined(cluster) as processes:
         if run.complete and run.front_result["stopped"] != TIME_IS_UP:
             raise RunError(f"{run.folder} is finished: nothing is left to do")
         study = _study(run)
@@ -58,7 +61,7 @@ def resume_run(
         differences = _differences(run.manifest, manifest(study, None))
         if differences:
             tell(f"the numbers may differ from those of a run that was not stopped: {'; '.join(differences)}")
-        simulator = FrontSimulator(study, None if checkpoint is None else checkpoint.scale)
+        simulator = FrontSimulator(study, None if checkpoint is None else checkpoint.scale, processes)
         run.reopen({"at": datetime.now(UTC).isoformat(timespec="seconds"), "differences": differences})
         started = now if checkpoint is None else now - float(checkpoint.rounds["seconds"][-1])
         deadline = None if time_limit is None else now + time_limit

@@ -135,11 +135,13 @@ class Study:
 
         return optimise_study(self, seed=seed, out=out, progress=progress)
 
-    def pareto(self, seed: int | None = None, out: str | Path | None = None, progress: Any = None) -> Any:
-        """Search the front of all objectives, and return the finished `detopt.runs.Run`."""
+    def pareto(
+        self, seed: int | None = None, out: str | Path | None = None, progress: Any = None, cluster: str | None = None
+    ) -> Any:
+        """Search the front of all objectives, and return the finished `detopt.runs.Run`; see `pareto_study`."""
         from detopt.study.pareto import pareto_study
 
-        return pareto_study(self, seed=seed, out=out, progress=progress)
+        return pareto_study(self, seed=seed, out=out, progress=progress, cluster=cluster)
 
 
 def load_study(path: Path, detector: Path | None = None) -> Study:

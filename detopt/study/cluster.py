@@ -1,0 +1,98 @@
+"""Designs scored by other processes: those of a Dask cluster, or some on this machine."""
+
+import re
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from detopt.runs import RunError
+from detopt.study.studies import Study
+
+__all__ = ["Cluster", "joined"]
+
+_PATIENCE = 10  # seconds for a scheduler to answer
+_PIECES = 2  # of work for each process, so that none waits long for the slowest
+
+
+class Cluster:
+    """Processes that score designs of one study.
+
+    Each design is scored as it would be here, with the same random numbers: a front does not tell where it was searched.
+    """
+
+    def __init__(self, where: str) -> None:
+        """
+        Args:
+            where: address of a Dask scheduler; or how many processes to start on this machine.
+
+        Raises:
+            RunError: Dask is not installed, or no scheduler with workers answers.
+        """
+        try:
+            from distributed import Client, LocalCluster
+        except ImportError:
+            raise RunError("a cluster needs Dask: pip install 'detopt[dask]'") from None
+        self.where, self.own = where, None
+        if not where.isdigit():
+            _knock(where)
+        elif int(where) == 0:
+            raise RunError("--cluster 0: give the number of processes, or the address of a Dask scheduler")
+        else:
+            self.own = LocalCluster(n_workers=int(where), threads_per_worker=1, dashboard_address=None, silence_logs=50)
+        try:
+            self.client = Client(self.own or where, timeout=_PATIENCE, set_as_default=False)
+            self.client.wait_for_workers(1, timeout=_PATIENCE)
+        except (OSError, ValueError, TypeError) as error:  # a timeout is an OSError
+            raise RunError(f"the Dask scheduler at {where} has no workers, or is none: {error}") from None
+
+    def pieces(self, number: int) -> int:
+        """Into how many parts so much work is cut."""
+        processes = len(self.client.scheduler_info(n_workers=-1)["workers"])
+        return max(min(_PIECES * processes, number), 1)
+
+    def map(self, call: Callable[..., np.ndarray], study: Study, *columns: Any) -> Iterator[np.ndarray]:
+        """The answers of `call(study, …)` to each row of the columns, in order. Raises RunError where the cluster fails."""
+        futures = self.client.map(partial(call, study), *columns, pure=False)
+        try:
+            for future in futures:
+                yield future.result()
+        except Exception as error:  # whatever broke, the run can go on without it
+            raise RunError(
+                f"the cluster at {self.where} failed ({type(error).__name__}: {error}); finished rounds are kept, and "
+                "`detopt resume` goes on from them, with a cluster or without"
+            ) from error
+        finally:
+            self.client.cancel(futures)
+
+    def close(self) -> None:
+        """Let go of it; processes that were started here end."""
+        with suppress(OSError):
+            self.client.close()
+        if self.own is not None:
+            self.own.close()
+
+
+def _knock(where: str) -> None:
+    """Raises RunError where nobody is in: Dask itself would take long to say so, and say much."""
+    form = re.fullmatch(r"(?:tcp|tls)://(.+):(\d+)", where)
+    if form is None:
+        raise RunError(f"--cluster {where}: expected the address of a Dask scheduler, as tcp://host:8786, or a number")
+    try:
+        socket.create_connection((form[1].strip("[]"), int(form[2])), timeout=_PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise RunError(f"no Dask scheduler answers at {where}: {error}") from None
+
+
+@contextmanager
+def joined(where: str | None) -> Iterator[Cluster | None]:
+    """A cluster for as long as it is worked with; None where there is none to join. Raises RunError as `Cluster` does."""
+    cluster = None if where is None else Cluster(where)
+    try:
+        yield cluster
+    finally:
+        if cluster is not None:
+            cluster.close()
