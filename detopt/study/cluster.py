@@ -2,7 +2,8 @@
 
 import re
 import socket
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from detopt.runs import RunError
+from detopt.study.front_simulator import FrontSimulator, Scale
 from detopt.study.studies import Study
 
-__all__ = ["Cluster", "joined"]
+__all__ = ["Cluster", "computed", "joined"]
 
 _PATIENCE = 10  # seconds for a scheduler to answer
+_UNSCALED = Scale(*np.ones((3, 1)))  # whoever asks knows the scale
 _PIECES = 2  # of work for each process, so that none waits long for the slowest
 
 
@@ -54,9 +57,12 @@ class Cluster:
         processes = len(self.client.scheduler_info(n_workers=-1)["workers"])
         return max(min(_PIECES * processes, number), 1)
 
-    def map(self, call: Callable[..., np.ndarray], study: Study, *columns: Any) -> Iterator[np.ndarray]:
-        """The answers of `call(study, …)` to each row of the columns, in order. Raises RunError where the cluster fails."""
-        futures = self.client.map(partial(call, study), *columns, pure=False)
+    def map(self, study: Study, what: str, *columns: Any) -> Iterator[np.ndarray]:
+        """What simulators of the study answer to each row of the columns, in order. Raises RunError where the cluster fails.
+
+        `what` is a method of `FrontSimulator` that computes where it is called.
+        """
+        futures = self.client.map(partial(computed, study, what), *columns, pure=False)
         try:
             for future in futures:
                 yield future.result()
@@ -74,6 +80,22 @@ class Cluster:
             self.client.close()
         if self.own is not None:
             self.own.close()
+
+
+_KNOWN: dict[str, FrontSimulator] = {}  # in a process of a cluster: the last study that it was asked about
+_ONE = threading.Lock()
+
+
+def computed(study: Study, what: str, *row: np.ndarray) -> np.ndarray:
+    """In a process of a cluster: one answer."""
+    name = repr(study)
+    with _ONE:
+        if name not in _KNOWN:
+            _KNOWN.clear()
+            _KNOWN[name] = FrontSimulator(study, _UNSCALED)
+        simulator = _KNOWN[name]
+    found: np.ndarray = getattr(simulator, what)(*row)
+    return found
 
 
 def _knock(where: str) -> None:

@@ -1,10 +1,8 @@
 """Scores, gradients and constraints of a study for many designs at once, scaled as a search for a front wants them."""
 
 import math
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -143,7 +141,7 @@ class FrontSimulator:
         data = np.asarray(jax.random.key_data(keys))
         if self.cluster is None:
             return (self.audit(*row) for row in zip(u, data, strict=True))
-        return self.cluster.map(partial(_there, "audit", self.scale), self.study, u, data)
+        return self.cluster.map(self.study, "audit", u, data)
 
     def audit(self, u: Float[np.ndarray, " n"], key: UInt32[np.ndarray, " k"]) -> Float[np.ndarray, "2 m"]:
         """Values and errors of one design on the events of the audit; computed here."""
@@ -165,8 +163,7 @@ class FrontSimulator:
             return found
         number = self.cluster.pieces(len(columns[0]))
         parts = [np.array_split(column, number) for column in columns]
-        scale = getattr(self, "scale", None)
-        return np.concatenate([*self.cluster.map(partial(_there, what, scale), self.study, *parts)])
+        return np.concatenate([*self.cluster.map(self.study, what, *parts)])
 
     def gradients(self, u: Float[np.ndarray, "p n"], key: jax.Array) -> Float[np.ndarray, "p m n"]:
         """Of all objectives."""
@@ -269,21 +266,6 @@ class FrontSimulator:
 def _keys(key: jax.Array, number: int) -> UInt32[np.ndarray, "p k"]:
     """The data of a key for each design."""
     return np.asarray(jax.random.key_data(jax.random.split(key, number)))
-
-
-_HERE: dict[str, FrontSimulator] = {}  # of the studies that this process scores for others
-_ONE = threading.Lock()
-
-
-def _there(what: str, scale: Scale | None, study: Study, *columns: np.ndarray) -> np.ndarray:
-    """In a process of the cluster: `values` or `weighed`."""
-    with _ONE:  # what is compiled is compiled once
-        name = repr(study)
-        if name not in _HERE:
-            _HERE.clear()
-            _HERE[name] = FrontSimulator(study, Scale(*np.ones((3, 1))) if scale is None else scale)
-        found: np.ndarray = getattr(_HERE[name], what)(*columns)
-    return found
 
 
 def _batches(size: int, compiled: Callable[..., Any], *columns: Any) -> np.ndarray:

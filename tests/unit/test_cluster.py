@@ -10,6 +10,7 @@ import pytest
 
 import detopt
 from detopt.backend import jax
+from detopt.study.cluster import computed
 from detopt.study.front_simulator import FrontSimulator
 
 pytest.importorskip("distributed", reason="needs the extra detopt[dask]")
@@ -24,10 +25,10 @@ class Processes:
     def pieces(self, number):
         return min(3, number)
 
-    def map(self, call, study, *columns):
+    def map(self, study, what, *columns):
         for row in zip(*columns, strict=True):
             self.calls += 1
-            yield call(study, *row)
+            yield computed(study, what, *row)
 
 
 def test_each_design_is_scored_as_it_would_be_here(folder, front_text):
