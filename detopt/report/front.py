@@ -62,9 +62,9 @@ def two_fronts_figure(runs: tuple[Any, Any], names: list[str]) -> Figure:
     pairs = list(itertools.combinations(names, 2))
     rows = -(-len(pairs) // _ACROSS)
     with styled():
-        figure = Drawing(1.2 + 5.4 * min(len(pairs), _ACROSS), 0.9 + 4.2 * rows)
+        figure = Drawing(0.6 + 5.4 * min(len(pairs), _ACROSS), 0.5 + 4.0 * rows)
         for i, pair in enumerate(pairs):
-            left, bottom = 1.0 + 5.4 * (i % _ACROSS), 0.75 + 4.2 * (rows - 1 - i // _ACROSS)
+            left, bottom = 1.0 + 5.4 * (i % _ACROSS), 0.75 + 4.0 * (rows - 1 - i // _ACROSS)
             ax, seen = figure.panel(left, bottom, 4.3, 3.1), []
             for run, color, marker in zip(runs, (BEFORE, AFTER), "Do", strict=True):
                 x, y = (_values(run.front(), n, run.front_result) for n in pair)
@@ -76,8 +76,8 @@ def two_fronts_figure(runs: tuple[Any, Any], names: list[str]) -> Figure:
                 _frame(ax, axis, np.concatenate(values))
                 getattr(ax, f"set_{axis}label")(_label(name, runs[0].front_result))
         figure.entries(
-            [(f"{run.folder}", {"color": color, "marker": marker, "linestyle": ""})
-             for run, color, marker in zip(runs, (BEFORE, AFTER), "Do", strict=True)], 1.0,
+            [(f"{which}: {run.folder.name}", {"color": color, "marker": marker, "linestyle": ""})
+             for which, run, color, marker in zip(("first", "second"), runs, (BEFORE, AFTER), "Do", strict=True)], 1.0,
         )  # fmt: skip
     return figure
 
