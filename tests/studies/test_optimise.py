@@ -151,6 +151,19 @@ def test_result_feeds_back(finished):
     assert_scores_equal(again, finished.result["final"], 1e-12)
 
 
+def test_compared_with_itself(finished, cli):
+    folder = str(finished.run.folder)
+    found = detopt.compare(folder, folder)
+    for name, score in finished.result["final"]["objectives"].items():
+        assert found["objectives"][name]["first"] == found["objectives"][name]["second"] == score["value"]
+        assert found["objectives"][name]["change"] == 0
+    for v in finished.result["variables"]:
+        assert found["variables"][v["name"]]["second"] == v["final"]
+    assert "neither" in cli("compare", folder, folder).out
+    answer = cli("compare", folder, folder, "--figure", "both.png")
+    assert (answer.code, "--figure is for two fronts" in answer.err) == (2, True)
+
+
 def test_study_in_the_run_folder_stands_alone(finished, tmp_path):
     (tmp_path / "study.yaml").write_text(finished.run.text("study.yaml"))
     alone = detopt.load(tmp_path / "study.yaml")
