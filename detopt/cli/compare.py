@@ -25,7 +25,7 @@ def compare(
     """
     from detopt.study.side_by_side import compare as compared
 
-    target = None if figure is None else checked_figure(figure)
+    target = None if figure is None else checked_figure(figure, "--figure")
     found = compared(first, second)
     if target is not None:
         if found["kind"] == "designs":
@@ -59,8 +59,8 @@ def _tell_designs(found: dict[str, Any]) -> None:
         sides = [{"value": e[s], "error": e[f"{s}_error"]} for s in ("first", "second")]
         shown = [quantity(s["value"], e["display_unit"], s["error"]) for s in sides]
         ratio = e["change"] / abs(e["first"]) if e["first"] and e["change"] is not None else float("nan")
-        better = (e["change"] or 0.0) < 0 if e["goal"] == "minimise" else (e["change"] or 0.0) > 0
-        word = "the second" if better else "the first" if e["change"] else "neither"
+        gain = (e["change"] or 0.0) * (-1 if e["goal"] == "minimise" else 1)
+        word = "the second" if gain > 0 else "the first" if gain < 0 else "neither"
         rows.append([f"{name}: {e['title']}", *shown, percent(ratio), sigmas(*sides), word])
     table("", ["objective", "first", "second", "change", "", "better"], rows)
     rows = [

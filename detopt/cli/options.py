@@ -68,10 +68,10 @@ def figure_name(name: str) -> Path:
     return Path(re.sub(r"[^\w.+-]+", "_", name).lstrip(".") + ".png")
 
 
-def checked_figure(path: Path) -> Path:
+def checked_figure(path: Path, option: str = "--out") -> Path:
     """A path that a figure can be written to by its ending; otherwise the command leaves with exit code 2."""
     if path.suffix not in (".png", ".pdf", ".svg"):
-        print(f"detopt: --out: {path} must end in .png, .pdf or .svg", file=sys.stderr)
+        print(f"detopt: {option}: {path} must end in .png, .pdf or .svg", file=sys.stderr)
         raise typer.Exit(2)
     return path
 

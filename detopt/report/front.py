@@ -196,7 +196,8 @@ def write_front_report(run: Any) -> Path:
     by = "" if exact else ", by the slopes of the emulator"
     notes = [
         f"{count(result['points'], 'point')} of {result['evaluations']} evaluations (a score with its gradient is five).",
-        f"Hypervolume {volume}, in logarithms, up to the worst values of interest: {worst}.",
+        f"Hypervolume {volume}, of logarithms in units of their extent among random designs, up to the worst values of "
+        f"interest: {worst}.",
         "Scores are exact." if exact else "Every point was scored again on events that the search has not seen; errors are "
         "one standard deviation, and the hypervolume is without what luck adds to it.",
         "What a per cent costs: the slope of the front, from a plane through a point and its neighbours, all other "

@@ -54,10 +54,12 @@ def audited(
         number: how many there are at most.
         seed: of the probabilities.
     """
-    chance = on_the_front(*score(u, "choose"), seed)
+    first = score(u, "choose")
+    chance = on_the_front(*first, seed)
     best = np.argsort(-chance, kind="stable")[:number]
-    u = u[best[chance[best] > HARDLY]]
-    return u, *score(u, "publish")
+    # Of many that are nearly equal none is likely, and some are on the front nevertheless.
+    u = u[best[chance[best] > min(HARDLY, chance.max() / 2)]]
+    return u, *(score(u, "publish") if len(u) else (first[0][:0], first[1][:0]))
 
 
 def with_interval(
@@ -81,4 +83,5 @@ def with_interval(
     )
     apart, close = 2 * seen - once.mean(), 2 * seen - thrice.mean()
     below, above = np.quantile(once - once.mean(), (0.025, 0.975))
-    return Hypervolume((apart + close) / 2, min(apart, close) + below, max(apart, close) + above)
+    found = (apart + close) / 2, min(apart, close) + below, max(apart, close) + above
+    return Hypervolume(*(max(float(x), 0.0) for x in found))

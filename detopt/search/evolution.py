@@ -17,7 +17,7 @@ from pymoo.core.termination import NoTermination
 from pymoo.util.ref_dirs import get_reference_directions
 
 from detopt.backend import jax
-from detopt.search.pareto import FAR, FrontSearcher, Plan, State
+from detopt.search.pareto import FAR, Forgotten, FrontSearcher, Plan, State
 from detopt.simulation.streams import stream
 
 __all__ = ["EVOLUTIONS", "EvolutionSearcher"]
@@ -55,7 +55,7 @@ class EvolutionSearcher(FrontSearcher):
         self.algorithm: Any = None  # of pymoo, as soon as it begins
 
     def step(self, state: State) -> State:
-        """One generation."""
+        """One generation. Raises Forgotten where pymoo, asked again, does not do what it did."""
         archive = state.archive
         if self.algorithm is None:
             self._begin(state)
@@ -77,6 +77,8 @@ class EvolutionSearcher(FrontSearcher):
         done = 0
         while done < len(u):
             born = self.algorithm.ask()
+            if not np.array_equal(self._snapped(born.get("X"))[: len(u) - done], u[done : done + len(born)]):
+                raise Forgotten("pymoo does not find again what it has found: this is another version of it")
             self._tell(born, values[done : done + len(born)])
             done += len(born)
 
@@ -85,7 +87,7 @@ class EvolutionSearcher(FrontSearcher):
         born.set("X", u)
         born.set("F", np.minimum(np.nan_to_num(values, nan=FAR, posinf=FAR, neginf=FAR), FAR))
         if self.excess is not None:
-            born.set("G", np.maximum(self.excess(u), -1.0))
+            born.set("G", np.clip(self.excess(u), -1.0, 1e3))
         for one in born:
             one.evaluated.update({"F", "G", "H"})
         self.algorithm.tell(infills=born)

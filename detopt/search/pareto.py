@@ -31,7 +31,7 @@ from detopt.search.options import OptionCodes
 from detopt.search.problem import in_order
 from detopt.simulation.streams import stream
 
-__all__ = ["GRADIENT", "Archive", "FrontSearcher", "Plan", "Population", "State"]
+__all__ = ["GRADIENT", "Archive", "Forgotten", "FrontSearcher", "Plan", "Population", "State"]
 
 GRADIENT = 5  # evaluations that a value and one gradient count as
 FAR = 2.0  # beyond the reference, in units of the scale: all the same
@@ -41,6 +41,10 @@ _LONGEST, _SHORTEST = 0.03, 5e-4  # of its steps, in the unit box
 _TRUST = 0.15  # how far around known designs an emulator is believed
 _SCATTER = 0.03  # by which starts of the climb are moved at random
 _OTHERS = 3  # points with another option that are looked at, for each that is known to be good
+
+
+class Forgotten(Exception):
+    """A search cannot go on from where it was."""
 
 
 class Plan(NamedTuple):
@@ -178,6 +182,8 @@ class FrontSearcher:
                 along=np.concatenate([archive.along, current.along]),
                 slope=np.concatenate([archive.slope, current.slope]),
             )
+            if not good.any():
+                current = None  # the next round begins with the best that are known
         archive = archive._replace(u=np.concatenate([archive.u, u]), values=np.concatenate([archive.values, values]))
         return State(archive, emulator, current, state.rounds + 1, spent)
 

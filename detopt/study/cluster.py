@@ -1,5 +1,6 @@
 """Designs scored by other processes: those of a Dask cluster, or some on this machine."""
 
+import pickle
 import re
 import socket
 import threading
@@ -12,6 +13,7 @@ import numpy as np
 
 from detopt.runs import RunError
 from detopt.study.front_simulator import FrontSimulator, Scale
+from detopt.study.plugins import FROM_FILES
 from detopt.study.studies import Study
 
 __all__ = ["Cluster", "computed", "joined"]
@@ -39,22 +41,28 @@ class Cluster:
             from distributed import Client, LocalCluster
         except ImportError:
             raise RunError("a cluster needs Dask: pip install 'detopt[dask]'") from None
-        self.where, self.own = where, None
+        self.where = where
+        self.own: Any = None
+        self.client: Any = None
         if not where.isdigit():
             _knock(where)
         elif int(where) == 0:
             raise RunError("--cluster 0: give the number of processes, or the address of a Dask scheduler")
-        else:
-            self.own = LocalCluster(n_workers=int(where), threads_per_worker=1, dashboard_address=None, silence_logs=50)
         try:
+            if where.isdigit():
+                self.own = LocalCluster(
+                    n_workers=int(where), threads_per_worker=1, dashboard_address=None, silence_logs=50
+                )
             self.client = Client(self.own or where, timeout=_PATIENCE, set_as_default=False)
             self.client.wait_for_workers(1, timeout=_PATIENCE)
-        except (OSError, ValueError, TypeError) as error:  # a timeout is an OSError
+        except Exception as error:  # of a dozen kinds
+            self.close()
             raise RunError(f"the Dask scheduler at {where} has no workers, or is none: {error}") from None
 
     def pieces(self, number: int) -> int:
         """Into how many parts so much work is cut."""
-        processes = len(self.client.scheduler_info(n_workers=-1)["workers"])
+        with self._explained():
+            processes = len(self.client.scheduler_info(n_workers=-1)["workers"])
         return max(min(_PIECES * processes, number), 1)
 
     def map(self, study: Study, what: str, *columns: Any) -> Iterator[np.ndarray]:
@@ -62,24 +70,35 @@ class Cluster:
 
         `what` is a method of `FrontSimulator` that computes where it is called.
         """
-        futures = self.client.map(partial(computed, study, what), *columns, pure=False)
+        futures = []
         try:
+            with self._explained():
+                futures = self.client.map(partial(computed, study, what), *columns, pure=False)
             for future in futures:
-                yield future.result()
-        except Exception as error:  # whatever broke, the run can go on without it
-            raise RunError(
-                f"the cluster at {self.where} failed ({type(error).__name__}: {error}); finished rounds are kept, and "
-                "`detopt resume` goes on from them, with a cluster or without"
-            ) from error
+                with self._explained():
+                    answer = future.result()
+                yield answer
         finally:
-            self.client.cancel(futures)
+            with suppress(Exception):
+                self.client.cancel(futures)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Whatever breaks, a run can go on without it. Raises RunError."""
+        try:
+            yield
+        except Exception as error:
+            raise RunError(
+                f"the cluster at {self.where} failed ({type(error).__name__}: {error}); what a run folder has of finished "
+                "rounds is kept, and `detopt resume` goes on from there, with a cluster or without"
+            ) from error
 
     def close(self) -> None:
         """Let go of it; processes that were started here end."""
-        with suppress(OSError):
-            self.client.close()
-        if self.own is not None:
-            self.own.close()
+        for part in (self.client, self.own):
+            if part is not None:
+                with suppress(Exception):
+                    part.close()
 
 
 _KNOWN: dict[str, FrontSimulator] = {}  # in a process of a cluster: the last study that it was asked about
@@ -110,8 +129,17 @@ def _knock(where: str) -> None:
 
 
 @contextmanager
-def joined(where: str | None) -> Iterator[Cluster | None]:
-    """A cluster for as long as it is worked with; None where there is none to join. Raises RunError as `Cluster` does."""
+def joined(where: str | None, study: Study) -> Iterator[Cluster | None]:
+    """A cluster for as long as a study is worked on; None where there is none to join.
+
+    Raises:
+        RunError: as `Cluster` does; or the study has parts from a file, which other processes do not know.
+    """
+    if where is not None and FROM_FILES.encode() in pickle.dumps(study):
+        raise RunError(
+            "this study has parts that are classes of a file (type: ./file.py:Class), and processes of a cluster know those "
+            "of installed packages only: run it without --cluster, or install them (type: package.module:Class)"
+        )
     cluster = None if where is None else Cluster(where)
     try:
         yield cluster

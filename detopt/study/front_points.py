@@ -71,6 +71,8 @@ def publish(
     else:
         audit = _Audit(study, simulator, run, progress)
         u, values, errors = audited(u, audit, study.front.points, study.seed)
+        if not len(u):
+            raise Infeasible("none of the designs that the search has found could be scored again")
         slopes = np.asarray(slopes_of(emulator, jnp.asarray(u, jnp.float32)), float)
     order = np.argsort(values[:, 0], kind="stable")
     u, values, errors, slopes = u[order], values[order], errors[order], slopes[order]

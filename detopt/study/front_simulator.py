@@ -220,12 +220,16 @@ class FrontSimulator:
         return np.where(meets[:, None] & (found > 0) & np.isfinite(found), found, np.nan)
 
     def excess(self, u: Float[np.ndarray, "p n"]) -> Float[np.ndarray, "p rows"]:
-        """By what the constraints are missed, met where it is <= 0; a design that has fewer of them meets the others."""
+        """By what the constraints are missed, met where it is <= 0.
+
+        A design that has fewer of them meets the others; one whose options do not go together meets none.
+        """
         parts = [
             (g.rows, _batches(BATCH, g.kind.excess, u[np.ix_(g.rows, g.columns)], g.designs)) for g in self._groups(u)
         ]
-        found = np.full((len(u), max((part.shape[1] for _, part in parts), default=0)), -np.inf)
+        found = np.full((len(u), max((part.shape[1] for _, part in parts), default=0)), np.inf)
         for rows, part in parts:
+            found[rows] = -np.inf
             found[rows, : part.shape[1]] = part
         return found
 

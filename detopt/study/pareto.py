@@ -9,8 +9,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from detopt.runs import Run, new_run
-from detopt.search.pareto import FrontSearcher, Plan
+from detopt.runs import Run, RunError, new_run
+from detopt.search.pareto import Forgotten, FrontSearcher, Plan
 from detopt.study.cluster import joined
 from detopt.study.differentiable import check_differentiable
 from detopt.study.faults import BadInput, Fault
@@ -47,7 +47,7 @@ def pareto_study(
     _check(study)
     check_differentiable(study)
     started = time.monotonic()
-    with joined(cluster) as processes:
+    with joined(cluster, study) as processes:
         simulator = FrontSimulator(study, cluster=processes)
         began = {**manifest(study, command), "kind": "front", "search": asdict(study.front), "asked": asked(study)}
         run = new_run(study.name, began, out)
@@ -97,7 +97,10 @@ def search_front(
     else:
         state = before.state
     while not searcher.done(state):
-        state = searcher.step(state)
+        try:
+            state = searcher.step(state)
+        except Forgotten as error:
+            raise RunError(f"{run.folder} cannot be gone on with: {error}; start it again") from None
         history.add(state)
         if deadline is not None and time.monotonic() > deadline:
             stopped = TIME_IS_UP

@@ -26,6 +26,7 @@ from detopt.study.faults import near
 from detopt.units import UnitError, parse_unit
 
 __all__ = [
+    "FROM_FILES",
     "PluginError",
     "contract_faults",
     "file_of",
@@ -38,6 +39,8 @@ __all__ = [
     "said_by",
     "what_is",
 ]
+
+FROM_FILES = "detopt_plugin_"  # how modules of files are called
 
 _FRAMES = ("barrel", "beamline", "portal")
 _WORD = re.compile(r"(?P<module>[^:]+):(?P<name>[A-Za-z_]\w*)")
@@ -142,7 +145,7 @@ def _from_file(path: Path) -> ModuleType:
     if "jax" in text:
         importlib.import_module("detopt.backend")
     stem = re.sub(r"\W", "_", path.stem)
-    module = ModuleType(f"detopt_plugin_{stem}_{digest[:12]}")
+    module = ModuleType(f"{FROM_FILES}{stem}_{digest[:12]}")
     module.__file__ = str(path)
     linecache.checkcache(str(path))
     sys.modules[module.__name__] = module  # dataclasses look their module up

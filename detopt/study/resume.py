@@ -51,7 +51,7 @@ def resume_run(
         raise RunError(
             f"{run.folder} searched no front, and only fronts can be resumed in this version: start it again"
         )
-    with working_on(run), joined(cluster) as processes:
+    with working_on(run):
         if run.complete and run.front_result["stopped"] != TIME_IS_UP:
             raise RunError(f"{run.folder} is finished: nothing is left to do")
         study = _study(run)
@@ -61,11 +61,12 @@ def resume_run(
         differences = _differences(run.manifest, manifest(study, None))
         if differences:
             tell(f"the numbers may differ from those of a run that was not stopped: {'; '.join(differences)}")
-        simulator = FrontSimulator(study, None if checkpoint is None else checkpoint.scale, processes)
-        run.reopen({"at": datetime.now(UTC).isoformat(timespec="seconds"), "differences": differences})
-        started = now if checkpoint is None else now - float(checkpoint.rounds["seconds"][-1])
-        deadline = None if time_limit is None else now + time_limit
-        return search_front(study, run, simulator, progress, started, deadline, checkpoint)
+        with joined(cluster, study) as processes:
+            simulator = FrontSimulator(study, None if checkpoint is None else checkpoint.scale, processes)
+            run.reopen({"at": datetime.now(UTC).isoformat(timespec="seconds"), "differences": differences})
+            started = now if checkpoint is None else now - float(checkpoint.rounds["seconds"][-1])
+            deadline = None if time_limit is None else now + time_limit
+            return search_front(study, run, simulator, progress, started, deadline, checkpoint)
 
 
 def _study(run: Run) -> Study:

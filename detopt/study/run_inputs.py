@@ -17,7 +17,19 @@ __all__ = ["manifest", "write_inputs"]
 
 def manifest(study: Study, command: str | None) -> dict[str, Any]:
     """Where the run comes from; `command` is how it was started."""
-    packages = ("jax", "jaxlib", "equinox", "optax", "numpy", "moocore", "pydantic", "ruamel.yaml", "pyarrow")
+    packages = (
+        "jax",
+        "jaxlib",
+        "equinox",
+        "optax",
+        "numpy",
+        "scipy",
+        "moocore",
+        "pymoo",
+        "pydantic",
+        "ruamel.yaml",
+        "pyarrow",
+    )
     return {
         "schema": 1,
         "detopt": __version__,

@@ -1,7 +1,6 @@
 """Two designs, or two fronts, side by side: what run folders say of both, and how far they differ."""
 
 import math
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +9,6 @@ import numpy as np
 from detopt.report.text import number
 from detopt.runs import Run, RunError
 from detopt.search.belief import with_interval
-from detopt.search.fronts import hypervolume
 from detopt.study.points import read_point
 
 __all__ = ["compare"]
@@ -72,18 +70,28 @@ def _design(named: str) -> _Design:
     return _Design(named, objectives, variables, {name: row[name] for name in result.get("choices") or {}})
 
 
-def _shared(first: Iterable[str], second: Iterable[str], names: tuple[str, str]) -> list[str]:
-    second = list(second)
+def _shared(first: dict[str, Any], second: dict[str, Any], names: tuple[str, str]) -> list[str]:
+    """The objectives of both. Raises RunError where there are none, or where one name means two things."""
     shared = [name for name in first if name in second]
     if not shared:
         raise RunError(f"{names[0]} and {names[1]} share no objective")
+    for name in shared:
+        said = [f"{o[name]['title']}{f' in {unit}' if (unit := o[name]['unit']) else ''}, to {o[name]['goal']}"
+                for o in (first, second)]  # fmt: skip
+        if said[0] != said[1]:
+            raise RunError(f"{name} is not the same in {names[0]} ({said[0]}) and in {names[1]} ({said[1]})")
     return shared
+
+
+def _known(value: Any) -> float | None:
+    """A number, None for what a design does not have."""
+    return float(value) if math.isfinite(number(value)) else None
 
 
 def _designs(a: _Design, b: _Design) -> dict[str, Any]:
     def entry(one: dict[str, Any] | None, two: dict[str, Any] | None) -> dict[str, Any]:
         known: dict[str, Any] = one or two or {}
-        first, second = (None if e is None else e["value"] for e in (one, two))
+        first, second = (None if e is None else _known(e["value"]) for e in (one, two))
         return {
             "unit": known.get("unit", ""),
             "display_unit": known.get("display_unit") or known.get("unit", ""),
@@ -95,10 +103,10 @@ def _designs(a: _Design, b: _Design) -> dict[str, Any]:
     objectives = {}
     for name in _shared(a.objectives, b.objectives, (a.name, b.name)):
         one, two = a.objectives[name], b.objectives[name]
-        errors = [number(e["error"]) for e in (one, two)]
+        errors = [_known(e["error"]) for e in (one, two)]
         objectives[name] = {
             **entry(one, two), "title": one["title"], "goal": one["goal"],
-            "first_error": errors[0], "second_error": errors[1], "change_error": math.hypot(*errors),
+            "first_error": errors[0], "second_error": errors[1], "change_error": math.hypot(*(e or 0.0 for e in errors)),
         }  # fmt: skip
     names = [*a.variables, *(n for n in b.variables if n not in a.variables)]
     return {
@@ -116,7 +124,8 @@ def _designs(a: _Design, b: _Design) -> dict[str, Any]:
 def _fronts(a: Run, b: Run) -> dict[str, Any]:
     names, worst = _common(a, b)
     points = [_points(run, names, worst) for run in (a, b)]
-    reference, both = np.zeros(len(names)), np.concatenate([values for values, _ in points])
+    reference = np.zeros(len(names))
+    both = [np.concatenate(columns) for columns in zip(*points, strict=True)]
     sides = [
         {
             "run": str(run.folder),
@@ -130,7 +139,7 @@ def _fronts(a: Run, b: Run) -> dict[str, Any]:
         "kind": "fronts",
         "first": sides[0],
         "second": sides[1],
-        "both": hypervolume(both, reference),
+        "both": with_interval(both[0], both[1], reference, 0).value,
         "objectives": {
             name: {**{k: a.front_result["objectives"][name][k] for k in ("title", "unit", "display_unit", "goal")},
                    "worst": float(w)}
@@ -143,10 +152,6 @@ def _common(a: Run, b: Run) -> tuple[list[str], np.ndarray]:
     """The objectives of both fronts, and the better of their worst values: there both have been searched."""
     asked = [run.front_result["objectives"] for run in (a, b)]
     names = _shared(asked[0], asked[1], (str(a.folder), str(b.folder)))
-    for name in names:
-        said = [f"{q[name]['title']} ({q[name]['unit']}), to {q[name]['goal']}" for q in asked]
-        if any(asked[0][name][key] != asked[1][name][key] for key in ("goal", "unit")):
-            raise RunError(f"{name} is not the same in {a.folder}, {said[0]}, and in {b.folder}, {said[1]}")
     better = [min if asked[0][name]["goal"] == "minimise" else max for name in names]
     return names, np.array([pick(q[name]["worst"] for q in asked) for name, pick in zip(names, better, strict=True)])
 

@@ -86,6 +86,19 @@ def test_with_errors_too(tmp_path):
         np.testing.assert_array_equal(here[name], there[name], err_msg=name)
 
 
+def test_classes_of_files_stay_here(tmp_path):
+    library = Path(detopt.__file__).parents[1] / "tests" / "plugins"
+    (tmp_path / "threshold.py").write_text((library / "threshold.py").read_text())
+    text = detopt.load("spectrometer_tradeoff").path.read_text()
+    old = next(line for line in text.splitlines() if "name: S6" in line)
+    new = "    - {name: S6, type: ./threshold.py:ThresholdPlane, z: 3.2 m, span: 16 cm, threshold: 1}"
+    (tmp_path / "study.yaml").write_text(text.replace(old, new))
+    done = pareto(tmp_path, "--cluster", "2", out="run")
+    assert done.returncode == 2
+    assert "parts that are classes of a file" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("where", "says"),
     [("tcp://127.0.0.1:9", "no Dask scheduler answers at tcp://127.0.0.1:9"),

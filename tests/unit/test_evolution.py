@@ -7,6 +7,7 @@ import detopt
 from detopt.search.evolution import EVOLUTIONS, EvolutionSearcher
 from detopt.search.fronts import hypervolume
 from detopt.search.options import OptionCodes
+from detopt.search.pareto import Forgotten
 from detopt.study.pareto import pareto_study
 
 A, B = np.array([0.2, 0.3, 0.6, 0.5]), np.array([0.8, 0.7, 0.4, 0.5])
@@ -48,6 +49,13 @@ def test_goes_on_as_if_it_had_not_stopped(algorithm):
     rest = run(searcher(algorithm, 400), part)
     np.testing.assert_array_equal(rest.archive.u, whole.archive.u)
     np.testing.assert_array_equal(rest.archive.values, whole.archive.values)
+
+
+def test_another_past_is_noticed():
+    part = run(searcher(evaluations=400), rounds=3)
+    part.archive.u[-1] += 0.01
+    with pytest.raises(Forgotten):
+        run(searcher(evaluations=400), part)
 
 
 def test_constraints_and_failures():

@@ -1,5 +1,7 @@
 """A front of designs some of which have other layers, or layers of another kind, than others."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -57,6 +59,17 @@ def test_each_point_is_what_it_says(front, cli, tmp_path):
         for name, score in found["objectives"].items():
             assert score["value"] == pytest.approx(rows[i][name], rel=1e-6)
         assert found["constraints"]["gap"]["value"] <= 0
+
+
+def test_points_with_and_without_a_layer_side_by_side(front, cli):
+    _, run = front
+    rows = run.front().to_pylist()
+    few = next(i for i, row in enumerate(rows) if row["layers"] == "three")
+    said = json.loads(cli("compare", f"{run.folder}:0", f"{run.folder}:{few}", "--json").out)
+    assert said["variables"]["L1.radius"]["first"] == rows[0]["L1.radius"]
+    assert said["variables"]["L1.radius"]["second"] is said["variables"]["L1.radius"]["change"] is None
+    assert said["choices"]["layers"] == {"first": "four", "second": "three"}
+    assert cli("compare", f"{run.folder}:0", f"{run.folder}:{few}").code == 0
 
 
 @pytest.mark.slow

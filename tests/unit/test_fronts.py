@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from detopt.search.belief import on_the_front, with_interval
+from detopt.search.belief import audited, on_the_front, with_interval
 from detopt.search.exchange import exchange_rates, knee
 from detopt.search.fronts import best_subset, directions, facets, hypervolume, nondominated
 from detopt.search.stationarity import residuals
@@ -73,6 +73,19 @@ def test_interval_covers_the_truth_and_luck_is_taken_out():
         naive.append(hypervolume(seen, reference))
     assert min(naive) > exact  # luck
     assert covered >= 35
+
+
+def test_an_audit_of_nearly_equal_points():
+    """None is likely on the front, and some are published; of points that have no score none is."""
+    rng, u = np.random.default_rng(0), np.arange(200.0)[:, None] * np.ones(2)
+
+    def score(u, purpose):
+        return rng.normal(size=u.shape), np.ones_like(u)
+
+    found, values, errors = audited(u, score, 100, 1)
+    assert 1 <= len(found) == len(values) == len(errors) <= 100
+    nothing, values, _ = audited(u, lambda u, purpose: (np.full(u.shape, np.nan), np.ones_like(u)), 100, 1)
+    assert len(nothing) == len(values) == 0
 
 
 def test_stationarity():

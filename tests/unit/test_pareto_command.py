@@ -167,5 +167,12 @@ def test_compare_fronts(front, cli, tmp_path):
     assert "100.0 %" in shown
     answer = cli("compare", str(run.folder), f"{run.folder}:0")
     assert (answer.code, "compare one of its points" in answer.err) == (2, True)
+    asked = json.loads((folder / "result.json").read_text())
+    asked["objectives"]["d0"]["title"] = "d0 resolution at 2 GeV"
+    (folder / "result.json").write_text(json.dumps(asked))
+    answer = cli("compare", str(run.folder), str(folder))
+    assert (answer.code, "d0 is not the same" in answer.err) == (2, True)
+    answer = cli("compare", f"{run.folder}:0", f"{folder}:0", "--figure", "f.txt")
+    assert (answer.code, "--figure: f.txt must end in" in answer.err) == (2, True)
     answer = cli("compare", str(run.folder), str(tmp_path / "nowhere"))
     assert (answer.code, "not a run folder" in answer.err) == (2, True)
