@@ -61,7 +61,7 @@ def quick():
     """Simulators are compiled once for a study, and reports are short."""
     made = {}
 
-    def simulator(study, scale=None):
+    def simulator(study, scale=None, cluster=None):
         key = asked(replace(study, front=ParetoSearch()))
         if key not in made:
             made[key] = FrontSimulator(study)
