@@ -29,7 +29,7 @@ _SHOWN = 12  # designs in the table
 
 def front_figure(run: Any) -> Figure:
     """Every pair of objectives: all designs that were scored, and those of the front with their errors."""
-    result, front, seen = run.front_result, run.front(), run.history
+    result, seen = run.front_result, run.history
     names = list(result["objectives"])
     pairs = list(itertools.combinations(names, 2))
     rows = -(-len(pairs) // _ACROSS)
@@ -41,9 +41,7 @@ def front_figure(run: Any) -> Figure:
             ax = figure.panel(left, bottom, 3.3 + wide, 2.9)
             x, y = (_values(seen, n, result) for n in (first, second))
             ax.plot(x, y, ".", color=FAINT, markersize=2, alpha=0.35, rasterized=True)
-            x, y = (_values(front, n, result) for n in (first, second))
-            errors = [_values(front, f"{n}_error", result, n) for n in (first, second)]
-            ax.errorbar(x, y, errors[1], errors[0], color=AFTER, linestyle="", marker="o", markersize=4, linewidth=0.8)
+            x, y = _front(ax, run, (first, second), AFTER, "o")
             start = [_values(seen, n, result)[0] for n in (first, second)]
             ax.plot(*start, "D", color=BEFORE, markersize=6)
             for axis, name, values in (("x", first, x), ("y", second, y)):
@@ -57,6 +55,15 @@ def front_figure(run: Any) -> Figure:
     return figure
 
 
+def _front(ax: Axes, run: Any, pair: tuple[str, str], color: str, marker: str) -> tuple[np.ndarray, np.ndarray]:
+    """The points of a front with their errors, and where they are."""
+    front, result = run.front(), run.front_result
+    x, y = (_values(front, n, result) for n in pair)
+    across, up = (_values(front, f"{n}_error", result, n) for n in pair)
+    ax.errorbar(x, y, up, across, color=color, linestyle="", marker=marker, markersize=4, linewidth=0.8)
+    return x, y
+
+
 def two_fronts_figure(runs: tuple[Any, Any], names: list[str]) -> Figure:
     """Two fronts in one picture, for every pair of the objectives that they share."""
     pairs = list(itertools.combinations(names, 2))
@@ -67,11 +74,7 @@ def two_fronts_figure(runs: tuple[Any, Any], names: list[str]) -> Figure:
             left, bottom = 1.0 + 5.4 * (i % _ACROSS), 0.75 + 4.0 * (rows - 1 - i // _ACROSS)
             ax, seen = figure.panel(left, bottom, 4.3, 3.1), []
             for run, color, marker in zip(runs, (BEFORE, AFTER), "Do", strict=True):
-                x, y = (_values(run.front(), n, run.front_result) for n in pair)
-                errors = [_values(run.front(), f"{n}_error", run.front_result, n) for n in pair]
-                ax.errorbar(x, y, errors[1], errors[0], color=color, linestyle="", marker=marker, markersize=4,
-                            linewidth=0.8, alpha=0.8)  # fmt: skip
-                seen.append((x, y))
+                seen.append(_front(ax, run, pair, color, marker))
             for axis, name, values in zip("xy", pair, zip(*seen, strict=True), strict=True):
                 _frame(ax, axis, np.concatenate(values))
                 getattr(ax, f"set_{axis}label")(_label(name, runs[0].front_result))

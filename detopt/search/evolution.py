@@ -17,7 +17,8 @@ from pymoo.core.termination import NoTermination
 from pymoo.util.ref_dirs import get_reference_directions
 
 from detopt.backend import jax
-from detopt.search.pareto import FAR, Forgotten, FrontSearcher, Plan, State
+from detopt.search.options import OptionCodes
+from detopt.search.pareto import FAR, Forgotten, FrontSearcher, Plan, Scores, State
 from detopt.simulation.streams import stream
 
 __all__ = ["EVOLUTIONS", "EvolutionSearcher"]
@@ -39,18 +40,26 @@ class EvolutionSearcher(FrontSearcher):
     What pymoo keeps is not written down: a search that goes on is played again up to there, from the scores it has had.
     """
 
-    def __init__(self, algorithm: str, excess: Excess | None, evaluations: int, *args: Any, **named: Any) -> None:
+    def __init__(
+        self,
+        algorithm: str,
+        excess: Excess | None,
+        evaluations: int,
+        scores: Scores,
+        start: Float[np.ndarray, "s n"],
+        seed: int,
+        noisy: bool = False,
+        codes: OptionCodes | None = None,
+    ) -> None:
         """
-        Args:
+        Args (beside those of `FrontSearcher`):
             algorithm: of `EVOLUTIONS`.
             excess: by how much designs miss each constraint, met where it is <= 0; None where there are none.
             evaluations: how many there are at most.
-            args, named: of `FrontSearcher`, but for the slopes, what moves points inside, and the plan.
         """
-        scores, start, seed = args
         size = int(np.clip(evaluations // _GENERATIONS, _SMALLEST, _LARGEST))
         plan = Plan(evaluations, first=size, batch=size, learned=evaluations, population=size)
-        super().__init__(scores, None, None, start, plan, seed, **named)
+        super().__init__(scores, None, None, start, plan, seed, noisy=noisy, codes=codes)
         self.named, self.excess = algorithm, excess
         self.algorithm: Any = None  # of pymoo, as soon as it begins
 

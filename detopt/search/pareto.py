@@ -31,7 +31,7 @@ from detopt.search.options import OptionCodes
 from detopt.search.problem import in_order
 from detopt.simulation.streams import stream
 
-__all__ = ["GRADIENT", "Archive", "Forgotten", "FrontSearcher", "Plan", "Population", "State"]
+__all__ = ["GRADIENT", "Archive", "Forgotten", "FrontSearcher", "Plan", "Population", "Scores", "State"]
 
 GRADIENT = 5  # evaluations that a value and one gradient count as
 FAR = 2.0  # beyond the reference, in units of the scale: all the same

@@ -123,9 +123,15 @@ def _searcher(study: Study, simulator: FrontSimulator) -> FrontSearcher:
         from detopt.search.evolution import EvolutionSearcher
 
         excess = simulator.excess if study.constraints else None
-        known = simulator.scores, simulator.box.start, study.seed
         return EvolutionSearcher(
-            asked_for.algorithm, excess, asked_for.evaluations, *known, noisy=sampled, codes=simulator.box.codes
+            asked_for.algorithm,
+            excess,
+            asked_for.evaluations,
+            simulator.scores,
+            simulator.box.start,
+            study.seed,
+            noisy=sampled,
+            codes=simulator.box.codes,
         )
     steep = not sampled or asked_for.gradients == "always"
     return FrontSearcher(

@@ -52,9 +52,14 @@ def objectives(z):
     """Four logarithms, scaled so that the front is between 0 and 1; less 1.1, the reference."""
     radius, sigma, x = decode(z)
     low, high = covariance(radius, sigma, x, 1.0), covariance(radius, sigma, x, 100.0)
+    return scaled(radius, sigma, x, jnp.sqrt(low[2, 2]), jnp.sqrt(high[2, 2]), jnp.sqrt(low[0, 0]))
+
+
+def scaled(radius, sigma, x, slow, fast, d0):
+    """The same of a design's layers, and the errors of its tracks: curvature at both momenta, and d0."""
     area, k = 4 * np.pi * radius * (0.25 + 0.9 * radius), 0.299792458 * 3.8
     money = jnp.sum(0.2 * area + 1e-9 * area / (12 * sigma**2) + 0.0005 * area / x) + 0.3 * N
-    found = jnp.stack([jnp.sqrt(low[2, 2]) / k, jnp.sqrt(high[2, 2]) * 100 / k, jnp.sqrt(low[0, 0]), money])
+    found = jnp.stack([slow / k, fast * 100 / k, d0, money])
     return (jnp.log10(found) - IDEAL) / (NADIR - IDEAL) - 1.1
 
 

@@ -24,11 +24,11 @@ from tests.benchmarks.fronts import (
     NADIR,
     REFERENCE,
     VALUES,
-    N,
     covariance,
     decode,
     evolution,
     in_batches,
+    scaled,
     share,
 )
 
@@ -50,10 +50,7 @@ def noisy(z, key):
         root = jnp.linalg.cholesky(covariance / (width[:, None] * width[None])) * width[:, None]
         return jnp.sqrt(jnp.mean((normals @ root.T)[:, i] ** 2))
 
-    area, k = 4 * np.pi * radius * (0.25 + 0.9 * radius), 0.299792458 * 3.8
-    money = jnp.sum(0.2 * area + 1e-9 * area / (12 * sigma**2) + 0.0005 * area / x) + 0.3 * N
-    found = jnp.stack([rms(low, slow, 2) / k, rms(high, fast, 2) * 100 / k, rms(low, slow, 0), money])
-    return (jnp.log10(found) - IDEAL) / (NADIR - IDEAL) - 1.1
+    return scaled(radius, sigma, x, rms(low, slow, 2), rms(high, fast, 2), rms(low, slow, 0))
 
 
 _VALUES = in_batches(jax.jit(jax.vmap(noisy)))
