@@ -15,7 +15,7 @@ from detopt.simulation.flight import Leg, Muon
 from detopt.simulation.physics import Physics
 from detopt.simulation.scattering import highland_variance, velocity
 
-__all__ = ["ArmTrack", "Reconstructed", "fit_arm", "rows_of"]
+__all__ = ["ArmTrack", "PairMass", "Reconstructed", "fit_arm", "rows_of"]
 
 
 class ArmTrack(NamedTuple):
@@ -33,6 +33,15 @@ class ArmTrack(NamedTuple):
     freedom: Float[Array, ""]
 
 
+class PairMass(NamedTuple):
+    """The mass of a pair of muons in GeV."""
+
+    truth: Float[Array, ""]
+    measured: Float[Array, ""]  # from both tracks; the true one where these were not found
+    variance: Float[Array, ""]  # that the fits claim; 1 where they found none
+    background: Bool[Array, ""]  # it is not from the resonance
+
+
 class Reconstructed(NamedTuple):
     """What an objective sees of one muon: n sensors in the order of the detector's file, and a track in each arm."""
 
@@ -45,6 +54,7 @@ class Reconstructed(NamedTuple):
     tracks: tuple[ArmTrack, ...]
     passes: Bool[Array, ""]  # tracks in all arms, and the trigger
     measured: Float[Array, ""] | None = None  # momentum that the panels tell in GeV, where that is asked for
+    pair: PairMass | None = None  # where muons come in pairs, this being one of two; both have to pass
 
 
 def fit_arm(

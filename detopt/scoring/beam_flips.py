@@ -92,7 +92,7 @@ class BeamFlips:
             found.append(self._hit_flips(moving, fixed, stream(key, "hits")))
         ways = {"momentum": self._momentum_flips, "angle": self._angle_flips}
         found += [ways[cut](moving, fixed, i, stream(key, cut)) for i, cut in enumerate(self.muons.cuts)]
-        return tuple(found)
+        return tuple(flip._replace(weight=self.muons.copies * flip.weight) for flip in found)
 
     def _edge_flips(self, moving: Line, fixed: Line, key: jax.Array) -> Flip:
         """Muons on the edges of planes and bodies."""

@@ -39,6 +39,8 @@ _CUTS = ("momentum", "angle")
 class BeamMuons:
     """Muons of one source in one detector. Names are in the order of its stops and sensors."""
 
+    copies = 1  # of what is decided about one muon, in each event
+
     def __init__(
         self,
         space: Space,

@@ -19,15 +19,17 @@ from detopt.parameters import Space
 from detopt.reconstruction.arms import Reconstructed
 from detopt.scoring.beam_flips import BeamFlips
 from detopt.scoring.beam_muons import BeamMuons
+from detopt.scoring.beam_pairs import BeamPairs
 from detopt.scoring.chunks import ChunkedEvaluator
 from detopt.scoring.evaluate import HeadLoss, View, score_terms
-from detopt.scoring.muon_statistics import statistics_of
+from detopt.scoring.muon_statistics import of_pairs, statistics_of
+from detopt.scoring.peak import Pairs
 from detopt.scoring.score import Score
 from detopt.simulation.beam_event import fly_event, undecided
 from detopt.simulation.draws import Start
 from detopt.simulation.physics import Physics
 from detopt.simulation.rays import normals_of
-from detopt.simulation.source import Beam, Gun, Source
+from detopt.simulation.source import Beam, Gun, Resonance, Source
 from detopt.simulation.streams import stream
 
 __all__ = ["BeamEvaluator"]
@@ -67,7 +69,8 @@ class BeamEvaluator(ChunkedEvaluator):
             objectives, constraints, prices, source, physics, space, events, exposure, conditioned, precision
         )
         self.terms = [t for t in (*self.objectives.values(), *self.constraints.values()) if not _is_about_design(t)]
-        self.muons = BeamMuons(space, source, start, physics, arms, self.terms, columns, momenta, usual)
+        kind = BeamPairs if isinstance(source, Resonance) else BeamMuons
+        self.muons = kind(space, source, start, physics, arms, self.terms, columns, momenta, usual)
         self.flips = BeamFlips(self.muons, space, exposure if exposure > 1 else self.chunk)
 
     def estimators(self) -> dict[str, str]:
@@ -130,8 +133,15 @@ class BeamEvaluator(ChunkedEvaluator):
             size = self._size(term)
             means[term] = mean[first : first + size] / mean[0]
             first += size
-        view = View(design, self.prices, None, {}, head, means)
+        view = View(design, self.prices, None, {}, head, means, self._pairs())
         return score_terms(self.objectives, self.constraints, view)
+
+    def _pairs(self) -> Pairs | None:
+        """What was simulated, of a resonance."""
+        if not isinstance(self.source, Resonance):
+            return None
+        low, high = self.source.continuum or (0.0, 0.0)
+        return Pairs(self.source.shape[0], high - low, self.events / (2 if self.source.continuum else 1))
 
     def _size(self, term: Any) -> int:
         """Number of statistics of a term."""
@@ -147,4 +157,4 @@ class BeamEvaluator(ChunkedEvaluator):
 
 def _is_about_design(term: Any) -> bool:
     """Whether a term needs no muons."""
-    return not hasattr(term, "statistics") and not hasattr(term, "momentum")
+    return not (hasattr(term, "statistics") or hasattr(term, "momentum") or of_pairs(term))

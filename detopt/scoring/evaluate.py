@@ -13,6 +13,7 @@ from detopt.detector.sensor import Surface
 from detopt.reconstruction.expected import ExpectedTracks, expected_tracks, fewest_hits
 from detopt.reconstruction.patterns import hit_patterns
 from detopt.scoring.core import GAUSSIAN
+from detopt.scoring.peak import Measured, Pairs
 from detopt.scoring.score import Score
 from detopt.simulation.physics import Physics
 from detopt.simulation.source import Decay, Gun
@@ -54,8 +55,9 @@ class View:
         rows: Mapping[Any, tuple[np.ndarray, np.ndarray]],
         head: HeadLoss | None = None,
         means: Mapping[Any, Float[Array, " k"]] | None = None,
+        pairs: Pairs | None = None,
     ) -> None:
-        self._design, self._tracks, self._rows = design, tracks, rows
+        self._design, self._tracks, self._rows, self._pairs = design, tracks, rows, pairs
         self.head, self.means = head, means
         self.dtype = jnp.result_type(*jax.tree.leaves(design))
         self.cost = cost(design, prices)
@@ -77,6 +79,11 @@ class View:
         """Width of the core of a residual, whose statistics are its weight and its weighted square."""
         weight, square = self.mean(term)
         return jnp.sqrt(square / weight / GAUSSIAN)
+
+    def peak(self, term: Any) -> Measured:
+        """What a peak over background tells."""
+        assert self._pairs is not None
+        return Measured(term, self.mean(term), self._pairs)
 
     def gaps(self) -> list[Array]:
         """Distances between neighbouring layers of one kind that measure, from the inside out, in mm."""

@@ -7,9 +7,11 @@ from jaxtyping import Array, Float
 from detopt.backend import jnp
 from detopt.reconstruction.arms import ArmTrack, Reconstructed
 from detopt.scoring.core import core_weight
+from detopt.scoring.measurements import Peak
+from detopt.scoring.peak import peak_statistics
 from detopt.scoring.terms import Efficiency, Resolution
 
-__all__ = ["needs_tracks", "statistics_of"]
+__all__ = ["needs_tracks", "of_pairs", "statistics_of"]
 
 
 def needs_tracks(term: Any) -> bool:
@@ -17,11 +19,19 @@ def needs_tracks(term: Any) -> bool:
     return isinstance(term, Resolution) or (hasattr(term, "statistics") and getattr(term, "tracks", True))
 
 
+def of_pairs(term: Any) -> bool:
+    """Whether a term looks at the masses of pairs, of signal and background."""
+    return isinstance(term, Peak)
+
+
 def statistics_of(term: Any, muon: Reconstructed) -> Float[Array, " k"]:
     """The numbers whose weighted means over all muons are all that a term needs."""
     if hasattr(term, "statistics"):
         return jnp.atleast_1d(term.statistics(muon))
     dtype = muon.weight.dtype
+    if isinstance(term, Peak):
+        assert muon.pair is not None
+        return peak_statistics(term, muon.pair, muon.passes)
     if isinstance(term, Efficiency):
         return muon.passes.astype(dtype)[None]
     residual, variance = _residuals(term, muon.tracks)

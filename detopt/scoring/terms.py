@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from detopt.parameters import quantity
+from detopt.scoring.measurements import SignalError, Significance, UpperLimit
 from detopt.scoring.places import Outside, TotalHeight
 from detopt.scoring.scene_terms import Detection, Estimate, ImageError
 from detopt.units import format_quantity
@@ -303,6 +304,9 @@ OBJECTIVES: dict[str, type] = {
     "detection": Detection,
     "estimate": Estimate,
     "image": ImageError,
+    "significance": Significance,
+    "signal_error": SignalError,
+    "upper_limit": UpperLimit,
 }
 CONSTRAINTS: dict[str, type] = {
     "cost": Budget,

@@ -41,6 +41,7 @@ class BeamDraws(NamedTuple):
     dice: Dice  # (s,) of each at every stop; None of what this physics does not need
     errors: Float[Array, "2 n *N"]  # of the hits along both sides, in units of the resolution
     chance: Float[Array, "n *N"]  # there is a hit where it is below the efficiency
+    partner: "BeamDraws | None" = None  # of the other muon of a pair, which has the same numbers
 
 
 class Decided(NamedTuple):

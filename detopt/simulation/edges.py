@@ -25,7 +25,7 @@ from detopt.simulation.flight import Leg
 from detopt.simulation.landing import land
 from detopt.simulation.physics import Physics
 from detopt.simulation.rays import carriers_of, normals_of
-from detopt.simulation.source import Source
+from detopt.simulation.source import Cosmic, Source
 
 __all__ = ["Edge", "Edges", "OnEdge", "distance", "edges_of", "foreseen", "onto_edge"]
 
@@ -119,7 +119,7 @@ def onto_edge(
 
     if "x" in carriers and "y" in carriers:
         way = _by_number(draws, carriers["x"], carriers["y"], edge.axis == 0)
-        parallel = not carriers["x"].radial
+        parallel = isinstance(source, Cosmic)  # of others a number may turn the flight
     else:
         way, parallel = _by_direction(draws, normals_of(source), inside), False
     if not (np.array(line.stops.bulk) & line.stops.bounded).any():

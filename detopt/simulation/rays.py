@@ -14,7 +14,7 @@ from detopt.backend import jax, jnp
 from detopt.events import Rays
 from detopt.simulation.cosmic_rays import cosmic_carriers, cosmic_muons, cosmic_numbers, expected_number
 from detopt.simulation.draws import Aim, Carrier, Kind, Numbers, Start, draw_numbers, straight
-from detopt.simulation.muon_pairs import draw_pairs
+from detopt.simulation.muon_pairs import draw_pairs, pair_carriers, pair_kinds, pairs
 from detopt.simulation.source import Beam, Cosmic, Decay, Gun, Resonance, Source, check_frame
 
 __all__ = [
@@ -67,17 +67,19 @@ def rays(
 
 
 def numbers_of(source: Source, key: jax.Array, number: int, dtype: Any, evenly: bool = False) -> Numbers:
-    """The random numbers of N events of single particles; see `draw_numbers`."""
+    """The random numbers of N events; see `draw_numbers`."""
     if isinstance(source, Cosmic):
         return cosmic_numbers(source, key, number, dtype, evenly)
-    pairs = ("position", "slope") if isinstance(source, Beam) else ()
-    return draw_numbers(_kinds(source), key, number, dtype, pairs, evenly)
+    of_both = ("position", "slope") if isinstance(source, Beam) else ()
+    return draw_numbers(_kinds(source), key, number, dtype, of_both, evenly)
 
 
 def _kinds(source: Source) -> dict[str, Kind]:
     """How the random numbers of an event are spread."""
     if isinstance(source, Gun):
         return dict.fromkeys(("theta", "azimuth", "momentum"), "uniform")
+    if isinstance(source, Resonance):
+        return pair_kinds(source)
     return _BEAM if isinstance(source, Beam) else source.numbers()
 
 
@@ -93,6 +95,8 @@ def from_numbers(source: Source, numbers: Numbers, start: Start) -> Rays:
         return _gun(source, numbers, start, ahead)
     if isinstance(source, Beam):
         return _beam(source, numbers, start, ahead)
+    if isinstance(source, Resonance):
+        return pairs(source, numbers, start)
     return source.draw(numbers, start)
 
 
@@ -115,7 +119,8 @@ def carriers_of(source: Source, frame: str) -> dict[str, Carrier]:
             found["x"] = found["y"] = _outwards(low, high)
     if not isinstance(source, (Gun, Beam)):
         kinds = _kinds(source)
-        found = {way: straight(name, kinds[name]) for way, name in source.carriers().items()}
+        named = pair_carriers(source) if isinstance(source, Resonance) else source.carriers()
+        found = {way: straight(name, kinds[name]) for way, name in named.items()}
     return found
 
 

@@ -21,8 +21,12 @@ class Resonance(Source):
     beam `pz_offset` plus an exponential of mean `pz_mean`, and across it an exponential of mean `pt_mean`. The squared mass
     follows a relativistic Breit-Wigner of constant width, 1 / ((s - M^2)^2 + M^2 Gamma^2), within 20 widths of the mass.
 
-    Pairs count whose muons both have `min_momentum` and a polar angle within `theta`. Others are drawn again, and the
-    acceptance, as measured on the way, is the weight of each event: weights sum to the number of events times it.
+    Pairs count whose muons both have `min_momentum` and a polar angle within `theta`. `detopt simulate` draws others again,
+    and the acceptance, as measured on the way, is the weight of each event: weights sum to the number of events times it. In
+    studies they are lost.
+
+    With a `continuum` every second pair is one of background instead: of a mass that is flat between two ends, and otherwise
+    made and decaying as the resonance does.
     """
 
     frames: ClassVar[tuple[str, ...]] = ("barrel", "beamline")
@@ -39,6 +43,13 @@ class Resonance(Source):
     min_momentum: Any = quantity("GeV", min=0, default=0.0, doc="of each muon")
     theta: Any = quantity(
         "rad", min=0, max=math.pi, range=True, default=(0.0, math.pi), doc="[from, to] of each muon's polar angle"
+    )
+    continuum: Any = quantity(
+        "GeV",
+        above=2 * MUON_MASS,
+        range=True,
+        default=None,
+        doc="[from, to] of the masses of background; none if not given",
     )
 
     @property
@@ -68,6 +79,8 @@ class Resonance(Source):
             found.append(("momentum", "momentum (flat in log p) or pz_mean (exponential along the beam) is missing"))
         if self.momentum is None and self.direction is not None:
             found.append(("direction", "direction goes with momentum; with pz_mean, pt_mean makes the angle"))
+        if self.continuum is not None and not self.continuum[0] < self.continuum[1]:
+            found.append(("continuum", "continuum needs a range [from, to] of some width"))
         if not self.theta[0] < self.theta[1]:
             found.append(("theta", "theta needs a range [from, to] of some width: it is an acceptance"))
         return found

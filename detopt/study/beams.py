@@ -7,7 +7,8 @@ from detopt.detector.arms import arms_of
 from detopt.detector.detector import Detector
 from detopt.detector.elements import BODIES
 from detopt.scoring.places import Outside
-from detopt.scoring.terms import BEAM, Coverage
+from detopt.scoring.measurements import Peak
+from detopt.scoring.terms import BEAM, OBJECTIVES, Coverage
 from detopt.simulation.source import Beam, Cosmic, Decay, Gun, Resonance, check_frame, word_of
 from detopt.study.corners import extreme
 from detopt.study.scene_rules import check_scene_questions
@@ -27,9 +28,10 @@ def check_beams(study: "Study", fault: Fault, notes: list[str]) -> None:
     if study.mode == "expected":
         fault(("mode",), f"a {detector.frame} is simulated muon by muon: mode: sampled")
     check_scene_questions(study, fault, notes)
-    if isinstance(source, (Resonance, Decay)):
+    if isinstance(source, Decay):
         fault(
-            ("source",), f"source {word_of(source)} is for `detopt simulate` in this frame: studies take single muons"
+            ("source",),
+            f"source {word_of(source)} is for barrels: studies of a {detector.frame} take muons from a resonance",
         )
     elif wrong := check_frame(source, detector.frame):
         fault(("source",), wrong)
@@ -44,9 +46,55 @@ def check_beams(study: "Study", fault: Fault, notes: list[str]) -> None:
         fault(("physics", "bending"), "bending: parabola is an approximation for barrels in mode: expected")
     if isinstance(source, Cosmic):
         _check_aim(study, source, fault)
+    if isinstance(source, Resonance) and source.frame_fault(detector.frame) is None:
+        _check_pairs(study, source, fault)
+    _check_peaks(study, fault)
     _check_arms(study, fault)
     _check_terms(study, fault)
     _check_places(study, fault)
+
+
+def _check_pairs(study: "Study", source: Resonance, fault: Fault) -> None:
+    """A pair has a mass where both muons have momenta, and something that carries it sideways."""
+    if study.detector.frame != "beamline":
+        return
+    if not any(arm.bends for arm in arms_of(study.detector, study.min_hits)):
+        fault(("detector",), "pairs of muons need a magnet between planes that measure: their mass is asked for")
+    if study.space.variables and not (source.pz_mean and source.pt_mean):
+        fault(
+            ("source",),
+            "acceptance is felt through resonances that move sideways: give pz_mean and pt_mean, instead of momentum and "
+            "direction",
+        )
+    trigger = study.detector.trigger
+    if trigger is not None and trigger.angle is not None:
+        fault(("detector",), "trigger.angle is for single muons")
+
+
+def _check_peaks(study: "Study", fault: Fault) -> None:
+    """What is measured is simulated."""
+    source = study.source
+    for name, term in study.objectives.items():
+        if not isinstance(term, Peak):
+            continue
+        if not isinstance(source, Resonance):
+            fault(("objectives", name), f"{word_of_term(term)} is about pairs of muons: source: {{type: resonance, …}}")
+            continue
+        mass, (low, high) = source.shape[0], term.window
+        if not low < mass < high:
+            fault(
+                ("objectives", name, "window"), f"the window does not hold the mass of {source.resonance}, {mass:g} GeV"
+            )
+        if term.background and source.continuum is None:
+            ends = f"[{low:g} GeV, {high:g} GeV]"
+            fault(("source",), f"background is to be simulated: give the source a continuum: {ends}")
+        elif term.background and not (source.continuum[0] <= low and high <= source.continuum[1]):
+            fault(("objectives", name, "window"), "the window reaches beyond the continuum of the source")
+
+
+def word_of_term(term: Any) -> str:
+    """The `type` of an objective."""
+    return next(word for word, cls in OBJECTIVES.items() if cls is type(term))
 
 
 def _check_aim(study: "Study", source: Cosmic, fault: Fault) -> None:

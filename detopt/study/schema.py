@@ -232,6 +232,27 @@ _PLAIN = {
 }
 
 
+def _nested(value: Any, cls: type) -> Any:
+    """A mapping of declared fields within another."""
+    if not isinstance(value, dict):
+        raise _refuse(f"expected a mapping, got {_kind(value)}")
+    try:
+        checked = model(cls).model_validate(value)
+    except ValidationError as error:
+        first, known = error.errors(include_url=False)[0], list(model(cls).model_fields)
+        name = first["loc"][0]
+        if first["type"] == "extra_forbidden":
+            raise _refuse(f"unknown key {name!r}{near(name, known) or '; known: ' + ', '.join(known)}", name) from None
+        if first["type"] == "missing":
+            raise _refuse(f"{name} is missing") from None
+        inside = first["ctx"]["inside"]
+        raise _refuse(first["ctx"]["message"], name, *inside) from None
+    fields = {name: getattr(checked, name) for name in model(cls).model_fields}
+    for name in [n for n, v in fields.items() if isinstance(v, Free)]:
+        raise _refuse("cannot be a variable: only the numbers of the detector can", name)
+    return cls(**fields)
+
+
 # -- models ------------------------------------------------------------------------------------------------------------
 
 
@@ -264,6 +285,8 @@ def model(cls: type) -> type[BaseModel]:
                 fields["density"] = (Annotated[Any, BeforeValidator(read_density)], None)
         elif hints[field.name] == tuple[Material, ...]:
             check = _materials
+        elif dataclasses.is_dataclass(hints[field.name]):
+            check = functools.partial(_nested, cls=hints[field.name])
         elif hints[field.name] in _PLAIN:
             check = _PLAIN[hints[field.name]]
         else:

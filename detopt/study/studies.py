@@ -187,7 +187,10 @@ def read_term(kinds: dict[str, type], data: Any, document: Document, place: Plac
     """An objective or constraint; at the top of a file it carries schema, name and description as well."""
     if not place and isinstance(data, dict) and data.get("schema") != "1":
         document.fault(("schema",), "an objective's file starts with schema: 1")
-    return _read_kind(kinds, data, document, place, what)
+    term = _read_kind(kinds, data, document, place, what)
+    for name, message in term.faults() if hasattr(term, "faults") and not is_from_outside(type(term)) else ():
+        document.fault((*place, name), message)
+    return term
 
 
 def _read_kind(kinds: dict[str, type], data: Any, document: Document, place: Place, what: str) -> Any:
