@@ -40,8 +40,11 @@ class BeamPairs(BeamMuons):
     def muon(self, line: Line, draws: BeamDraws, decided: Decided) -> Reconstructed:
         """Simulate and reconstruct one pair. What is decided is so for the first muon."""
         assert draws.partner is not None
-        first = super().muon(line, draws, decided)
-        other = super().muon(line, draws.partner._replace(numbers=mirrored(draws.numbers)), undecided(line))
+        # Both at once: one flight and one fit are compiled, and not two.
+        each = draws._replace(partner=None), draws.partner._replace(numbers=mirrored(draws.numbers))
+        of_two = jax.vmap(lambda d, c: super(BeamPairs, self).muon(line, d, c))
+        both = of_two(*(jax.tree.map(lambda *x: jnp.stack(x), *two) for two in (each, (decided, undecided(line)))))
+        first, other = (jax.tree.map(lambda x, i=i: x[i], both) for i in (0, 1))
         event = jax.tree.map(lambda x: x[None], draws.numbers)
         background = is_background(self.source, event)[0]
         tracks = [next(t for t in muon.tracks if len(t.parameters) == 5) for muon in (first, other)]

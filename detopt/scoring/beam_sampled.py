@@ -23,7 +23,7 @@ from detopt.scoring.beam_pairs import BeamPairs
 from detopt.scoring.chunks import ChunkedEvaluator
 from detopt.scoring.evaluate import HeadLoss, View, score_terms
 from detopt.scoring.muon_statistics import of_pairs, statistics_of
-from detopt.scoring.peak import Pairs
+from detopt.scoring.peak import Measured, Pairs
 from detopt.scoring.score import Score
 from detopt.simulation.beam_event import fly_event, undecided
 from detopt.simulation.draws import Start
@@ -128,13 +128,22 @@ class BeamEvaluator(ChunkedEvaluator):
 
     def _scored(self, design: Detector, mean: Float[Array, " k"], head: HeadLoss | None = None) -> Score:
         """From the mean statistics of muons, and what the head does."""
+        view = View(design, self.prices, None, {}, head, self._means(mean), self._pairs())
+        return score_terms(self.objectives, self.constraints, view)
+
+    def peaks(self, mean: Float[Array, " k"]) -> dict[str, Measured]:
+        """The measurements among the objectives, of mean statistics."""
+        means, pairs = self._means(mean), self._pairs()
+        return {} if pairs is None else {n: Measured(t, means[t], pairs) for n, t in self.objectives.items() if of_pairs(t)}
+
+    def _means(self, mean: Float[Array, " k"]) -> dict[Any, Float[Array, " n"]]:
+        """Of the statistics of each term."""
         means, first = {}, 1
         for term in self.terms:
             size = self._size(term)
             means[term] = mean[first : first + size] / mean[0]
             first += size
-        view = View(design, self.prices, None, {}, head, means, self._pairs())
-        return score_terms(self.objectives, self.constraints, view)
+        return means
 
     def _pairs(self) -> Pairs | None:
         """What was simulated, of a resonance."""

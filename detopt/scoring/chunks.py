@@ -97,6 +97,12 @@ class ChunkedEvaluator(ABC):
 
         The chunks of two designs on one key are the same muons: what these have in common drops out of a difference.
         """
+        return self.with_means(design, head, key)[:2]
+
+    def with_means(
+        self, design: Detector, head: Any, key: jax.Array
+    ) -> tuple[Score, Float[Array, "chunks objectives"], Any]:
+        """The same, and the mean statistics that the score is made of."""
         dtype = jnp.result_type(*jax.tree.leaves(design))
         sums = jax.tree.map(lambda x: x.astype(dtype), self._sums(design, head, key))
         mean = jax.tree.map(lambda x: jnp.mean(x, axis=0), sums)
@@ -110,4 +116,4 @@ class ChunkedEvaluator(ABC):
         changes = jax.vmap(change)(deviation)
         errors = [jnp.sqrt(jnp.sum(c**2, axis=0) / (self.chunks * (self.chunks - 1))) for c in changes]
         score = self._readout(design, mean)
-        return eqx.tree_at(lambda s: (s.errors, s.excess_errors), score, tuple(errors)), changes[0]
+        return eqx.tree_at(lambda s: (s.errors, s.excess_errors), score, tuple(errors)), changes[0], mean

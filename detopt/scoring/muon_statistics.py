@@ -34,7 +34,11 @@ def statistics_of(term: Any, muon: Reconstructed) -> Float[Array, " k"]:
         return peak_statistics(term, muon.pair, muon.passes)
     if isinstance(term, Efficiency):
         return muon.passes.astype(dtype)[None]
-    residual, variance = _residuals(term, muon.tracks)
+    if term.of == "mass":
+        assert muon.pair is not None
+        residual, variance = (muon.pair.measured - muon.pair.truth)[None], muon.pair.variance[None]
+    else:
+        residual, variance = _residuals(term, muon.tracks)
     # Where there is no track nothing may be infinite, nor any derivative.
     good = muon.passes
     residual, variance = jnp.where(good, residual, 0.0), jnp.where(good, variance, 1.0)

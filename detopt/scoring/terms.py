@@ -15,19 +15,20 @@ from detopt.units import format_quantity
 
 __all__ = ["CONSTRAINTS", "OBJECTIVES"]
 
-Of = Literal["d0", "z0", "pt", "phi", "theta", "momentum", "position", "slope", "angle"]
-BEAM = ("momentum", "position", "slope", "angle")  # in beam lines and portals; the others in barrels
+Of = Literal["d0", "z0", "pt", "phi", "theta", "momentum", "position", "slope", "angle", "mass"]
+BEAM = ("momentum", "position", "slope", "angle", "mass")  # in beam lines and portals; the others in barrels
 UNITS = {
     "d0": "mm", "z0": "mm", "pt": "", "phi": "rad", "theta": "rad",
-    "momentum": "", "position": "mm", "slope": "rad", "angle": "rad",
+    "momentum": "", "position": "mm", "slope": "rad", "angle": "rad", "mass": "GeV",
 }  # fmt: skip
 DISPLAY = {
     "d0": "um", "z0": "um", "pt": "%", "phi": "mrad", "theta": "mrad",
-    "momentum": "%", "position": "um", "slope": "mrad", "angle": "mrad",
+    "momentum": "%", "position": "um", "slope": "mrad", "angle": "mrad", "mass": "MeV",
 }  # fmt: skip
 TITLES = {
     "d0": "d0", "z0": "z0", "pt": "pT (relative)", "phi": "phi", "theta": "theta",
     "momentum": "momentum (relative)", "position": "position", "slope": "slope", "angle": "scattering angle",
+    "mass": "mass",
 }  # fmt: skip
 
 

@@ -151,7 +151,7 @@ def _has_spectrum(source: Any) -> bool:
         return True
     if isinstance(source, (Gun, Beam)):
         return bool(source.momentum[0] < source.momentum[1] or getattr(source, "momentum_spread", 0.0))
-    return "momentum" in source.carriers()
+    return isinstance(source, Resonance) or "momentum" in source.carriers()
 
 
 def _check_terms(study: "Study", fault: Fault) -> None:
@@ -164,6 +164,8 @@ def _check_terms(study: "Study", fault: Fault) -> None:
                 fault((section, name, "of"), f"{of} is of barrels; in a {frame} there are {', '.join(BEAM)}")
             if of == "momentum" and not any(arm.bends for arm in arms):
                 fault((section, name, "of"), "momentum needs a magnet between planes that measure")
+            if of == "mass" and not isinstance(study.source, Resonance):
+                fault((section, name, "of"), "mass is that of a pair: source: {type: resonance, …}")
             if of == "angle" and len(arms) < 2:
                 fault((section, name, "of"), "angle is between two tracks: it needs planes on both sides of a body")
             for field in ("momentum", "theta"):

@@ -1,15 +1,17 @@
-"""Single points of a front: `RUN:INDEX` names one."""
+"""Single designs: a point of a front, which `RUN:INDEX` names, the result of a run, or a study as it stands."""
 
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from detopt.detector.detector import Detector
 from detopt.runs import Run, RunError
+from detopt.study.files import load_kind
 from detopt.study.front_box import at_row
 from detopt.study.studies import Study, load_study
 from detopt.study.write import detector_with, inline_detector
 
-__all__ = ["at_point", "point_yaml", "read_point"]
+__all__ = ["at_point", "design_of", "point_yaml", "read_point"]
 
 
 def read_point(point: str) -> tuple[Run, dict[str, Any]]:
@@ -41,3 +43,21 @@ def point_yaml(point: str, folder: Path) -> str:
     study, values = at_row(load_study(run.folder / "study.yaml"), row)
     header = (f"Point {point} of the front of {study.name}.",)
     return detector_with(inline_detector(study.document.text), study.space, values, header, folder)
+
+
+def design_of(name: str) -> tuple[Study, Detector]:
+    """A design and the study that it is of, from a run's folder, `RUN:INDEX`, or a study. Raises RunError, BadInput."""
+    if Path(name).is_dir():
+        run = Run(name)
+        if run.is_front:
+            raise RunError(f"{name} has a front: name one of its points, as in {name}:0")
+        result = run.result  # not before there is one
+        study = load_study(run.folder / "study.yaml")
+        values = {v["name"]: v["final"] for v in result["variables"]}
+        return replace(study, seed=run.manifest["seed"]), study.space.at(values)
+    if name.rpartition(":")[2].isdigit() and name.rpartition(":")[0]:
+        run, row = read_point(name)
+        study, values = at_row(load_study(run.folder / "study.yaml"), row)
+        return replace(study, seed=run.manifest["seed"]), study.space.at(values)
+    study = load_kind(Path(name), "study")
+    return study, study.detector
