@@ -3,14 +3,16 @@
 One channel of a HistFactory model (CERN-OPEN-2012-016), as pyhf 0.7 evaluates it (doi:10.21105/joss.02823). Bin b expects
 
     nu_b = gamma_b sum_(s with errors) n_sb + sum_(other s) n_sb,
-    n_sb = [mu if s is the signal] prod_k (1 + size_ks)^alpha_k prod_(free f on s) phi_f (nominal_sb + sum_h shift_hsb(alpha_h))
+    n_sb = [mu if s is the signal] prod_k (1 + size_ks)^alpha_k prod_(free f on s) phi_f
+           (nominal_sb + sum_h shift_hsb(alpha_h)),
 
 where every alpha is measured elsewhere to be 0 +- 1, phi is free, and gamma_b is 1 +- delta_b with
 
     delta_b = sqrt(sum_s error_sb^2) / sum_s nominal_sb over the samples with errors (Barlow and Beeston's lite version,
     Conway arXiv:1103.0354).
 
-pyhf has a polynomial for (1 + size)^alpha inside |alpha| < 1, which for lo = 1 / hi differs by less than ln(1 + size)^7 / 5040.
+For (1 + size)^alpha pyhf has a polynomial inside |alpha| < 1, which for lo = 1 / hi is off by less than
+ln(1 + size)^7 / 5040.
 
 Numbers are medians: of data sets that hold exactly what is expected (Asimov's), with the asymptotic formulas of Cowan,
 Cranmer, Gross and Vitells (arXiv:1007.1727). First derivatives by every template are exact in both modes: a fit is at its
@@ -18,7 +20,7 @@ minimum, so that its nuisances may be held; a second derivative would miss how t
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 from jaxtyping import Array, Bool, Float
@@ -45,7 +47,7 @@ __all__ = [
 NOTHING = 1e-100  # fewer expected counts than this are none
 _LONGEST = 5.0  # of one step of a fit, in units of a nuisance's own width
 _FRACTIONS = tuple(2.0**k for k in range(1, -10, -1))  # of a Newton step, that are tried together
-_STEPS = 200
+_STEPS = 100
 
 
 class Templates(eqx.Module):
@@ -96,6 +98,7 @@ def expected_samples(
     return factors[:, None] * (templates.nominal + jnp.sum(shifts, axis=0))
 
 
+@partial(jax.jit, static_argnames="nuisances")
 def negative_log_likelihood(
     templates: Templates,
     nuisances: Nuisances,
@@ -129,7 +132,9 @@ def negative_log_likelihood(
     counted = n * (excess - jnp.log1p(excess)) + price
 
     # Nothing counted: a gamma falls by its width times the counts it multiplies, down to zero.
-    empties = jnp.where(variance > scaled, expected - scaled + _squared_pull(scaled, variance) / 2, expected - variance / 2)
+    empties = jnp.where(
+        variance > scaled, expected - scaled + _squared_pull(scaled, variance) / 2, expected - variance / 2
+    )
     terms = jnp.where(possible, jnp.where(some, counted, empties), jnp.inf)
     return jnp.sum(terms) + jnp.sum(nuisances.constrained * values**2) / 2
 
@@ -139,6 +144,7 @@ def _squared_pull(scaled: Float[Array, " b"], variance: Float[Array, " b"]) -> F
     return scaled**2 / jnp.where(variance > 0, variance, 1.0)
 
 
+@partial(jax.jit, static_argnames="nuisances")
 def profile(
     templates: Templates,
     nuisances: Nuisances,
@@ -154,11 +160,15 @@ def profile(
         found = negative_log_likelihood(templates, nuisances, counts, mu, values)
         return jnp.where(jnp.isnan(found), jnp.inf, found)
 
+    def slopes(values: Float[Array, " p"]) -> tuple[Float[Array, " p"], Float[Array, " p"]]:
+        found = jax.grad(value)(values)
+        return found, found
+
     def step(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         values, _, taken = state
-        gradient = jax.grad(value)(values)
+        hessian, gradient = jax.jacfwd(slopes, has_aux=True)(values)
         # A direction in which the likelihood curves down is taken as if it curved up: it is left, and not climbed.
-        curvature, directions = jnp.linalg.eigh(jax.hessian(value)(values))
+        curvature, directions = jnp.linalg.eigh(hessian)
         along = directions.T @ gradient
         change = along / jnp.maximum(jnp.abs(curvature), 1e-12)
         newton = -directions @ change
@@ -178,12 +188,6 @@ def profile(
     return Profile(values, 2 * value(values), decrement <= 1e-10)
 
 
-def _held(nuisances: Nuisances, templates: Templates, counts: Array, mu: Array, values: Array) -> Float[Array, ""]:
-    """The deviance with the nuisances of a fit held."""
-    return 2 * negative_log_likelihood(templates, nuisances, counts, mu, values)
-
-
-@partial(jax.jit, static_argnames="nuisances")
 def discovery_significance(templates: Templates, nuisances: Nuisances) -> Float[Array, ""]:
     """Z = sqrt(q0), the median significance in standard deviations with which mu = 0 is excluded if mu = 1 is true.
 
@@ -195,7 +199,7 @@ def discovery_significance(templates: Templates, nuisances: Nuisances) -> Float[
     counts = jnp.where(certain, 0.0, jnp.sum(templates.nominal, axis=0))
     held, seen = jax.lax.stop_gradient((templates, counts))
     fit = profile(held, nuisances, seen, none)
-    q = _held(nuisances, templates, counts, none, fit.nuisances)
+    q = 2 * negative_log_likelihood(templates, nuisances, counts, none, fit.nuisances)
     some = q > 0
     Z = jnp.where(some, jnp.sqrt(jnp.where(some, q, 1.0)), 0.0)
     return jnp.where(jnp.any(certain), jnp.inf, jnp.where(fit.converged, Z, jnp.nan))
@@ -211,12 +215,9 @@ def information(templates: Templates, nuisances: Nuisances) -> Float[Array, "p_a
     variance = jnp.where(simulated > NOTHING, jnp.sum(templates.error**2 * with_errors, axis=0), 0.0)
     some = expected > NOTHING
     weight = jnp.where(some, 1 / jnp.where(some, expected + variance, 1.0), 0.0)
-    slopes = [
-        templates.nominal[:1],
-        nuisances.responses @ templates.nominal,
-        jnp.sum(templates.high - templates.low, axis=1) / 2,
-    ]
-    jacobian = jnp.concatenate(slopes)
+    normalisations = jnp.asarray(nuisances.responses) @ templates.nominal
+    shapes = jnp.sum(templates.high - templates.low, axis=1) / 2
+    jacobian = jnp.concatenate([templates.nominal[:1], normalisations, shapes])
     prior = jnp.diag(jnp.concatenate([jnp.zeros(1), jnp.asarray(nuisances.constrained)]))
     return (jacobian * weight[None, :]) @ jacobian.T + prior
 
@@ -234,7 +235,6 @@ def signal_error(templates: Templates, nuisances: Nuisances) -> Float[Array, ""]
     return jnp.where(some, 1 / jnp.sqrt(jnp.where(some, left, 1.0)), jnp.inf)
 
 
-@partial(jax.jit, static_argnames=("nuisances", "cl"))
 def upper_limit(templates: Templates, nuisances: Nuisances, cl: float = 0.95) -> Float[Array, ""]:
     """The median CLs upper limit on mu if there is no signal.
 
@@ -247,32 +247,47 @@ def upper_limit(templates: Templates, nuisances: Nuisances, cl: float = 0.95) ->
     target = float(ndtri(1 - (1 - cl) / 2))
     counts = jnp.sum(templates.nominal[1:], axis=0)
     held, seen = jax.lax.stop_gradient((templates, counts))
-    signal = jnp.sum(held.nominal[0])
-    slope = jax.grad(_held, argnums=3)
+    found = _excluded(held, nuisances, seen, target)
+    q = 2 * negative_log_likelihood(templates, nuisances, counts, found.mu, found.nuisances)
+    # The implicit function theorem: q stays what it is.
+    limit = found.mu - (q - jax.lax.stop_gradient(q)) / found.rise
+    return jnp.where(found.exists, jnp.where(found.converged, limit, jnp.nan), jnp.inf)
 
-    def search(state: tuple[Array, ...]) -> tuple[Array, ...]:
-        low, high, mu, start, _, _, taken = state
-        fit = profile(held, nuisances, seen, mu, start)
-        z = jnp.sqrt(jnp.maximum(fit.deviance, 0.0))
-        rise = slope(nuisances, held, seen, mu, fit.nuisances) / 2 / jnp.maximum(z, 1e-30)
+
+class _Excluded(NamedTuple):
+    """The mu whose q is the one asked for; one, and meaningless, where there is none."""
+
+    mu: Float[Array, ""]
+    nuisances: Float[Array, " p"]
+    rise: Float[Array, ""]  # dq / dmu
+    exists: Bool[Array, ""]
+    converged: Bool[Array, ""]
+
+
+@partial(jax.jit, static_argnames=("nuisances", "target"))
+def _excluded(templates: Templates, nuisances: Nuisances, counts: Float[Array, " b"], target: float) -> _Excluded:
+    """Where sqrt(q) reaches the target: Newton's method on sqrt(q), which is nearly a straight line, in a bracket."""
+    signal = jnp.sum(templates.nominal[0])
+    slope = jax.grad(lambda mu, values: 2 * negative_log_likelihood(templates, nuisances, counts, mu, values))
+
+    def search(state: Any) -> Any:
+        low, high, mu, start, _, _, _, taken = state
+        fit = profile(templates, nuisances, counts, mu, start)
+        z, rise = jnp.sqrt(jnp.maximum(fit.deviance, 0.0)), slope(mu, fit.nuisances)
         low, high = jnp.where(z < target, mu, low), jnp.where(z < target, high, mu)
-        # sqrt(q) is nearly a straight line; a step that leaves the bracket, or grows too far, gives way.
-        newton = mu + (target - z) / jnp.where(rise > 0, rise, 1e-300)
-        bounded = jnp.where(jnp.isinf(high), jnp.minimum(newton, 10 * mu), jnp.where(newton < high, newton, (low + high) / 2))
-        following = jnp.where(bounded > low, bounded, jnp.where(jnp.isinf(high), 2 * mu, (low + high) / 2))
+        newton = mu + (target - z) * 2 * z / jnp.where(rise > 0, rise, 1e-300)
+        # A step that grows too far, or leaves the bracket, gives way.
+        bisected = jnp.where(jnp.isinf(high), 2 * mu, (low + high) / 2)
+        following = jnp.minimum(newton, 10 * mu)
+        following = jnp.where((following > low) & (following < high), following, bisected)
         done = (jnp.abs(z - target) < 1e-11 * target) | (high - low < 1e-14 * high)
-        return low, high, jnp.where(done, mu, following), fit.nuisances, fit.converged, done, taken + 1
+        return low, high, jnp.where(done, mu, following), fit.nuisances, rise, fit.converged, done, taken + 1
 
     # q <= 2 mu S, whatever the background: no limit is lower than this.
     lowest = target**2 / 2 / jnp.where(signal > NOTHING, signal, 1.0)
-    no = jnp.asarray(False)
-    nominal = jnp.zeros(len(nuisances.names))
-    first = (jnp.asarray(0.0), jnp.asarray(jnp.inf), lowest, nominal, no, no, jnp.asarray(0))
-    _, high, mu, fitted, converged, found, _ = jax.lax.while_loop(lambda s: ~s[5] & (s[6] < 60), search, first)
-
-    exists = found | jnp.isfinite(high)
-    mu, fitted = jnp.where(exists, mu, 1.0), jnp.where(exists, fitted, 0.0)
-    rise = jnp.where(exists, slope(nuisances, held, seen, mu, fitted), 1.0)
-    q = _held(nuisances, templates, counts, mu, fitted)
-    limit = mu - (q - jax.lax.stop_gradient(q)) / rise
-    return jnp.where(exists, jnp.where(converged, limit, jnp.nan), jnp.inf)
+    zero, no = jnp.asarray(0.0), jnp.asarray(False)
+    first = (zero, jnp.asarray(jnp.inf), lowest, jnp.zeros(len(nuisances.names)), zero, no, no, jnp.asarray(0))
+    _, high, mu, fitted, rise, converged, done, _ = jax.lax.while_loop(lambda s: ~s[6] & (s[7] < _STEPS), search, first)
+    exists = done | jnp.isfinite(high)
+    mu, rise = jnp.where(exists, mu, 1.0), jnp.where(exists, rise, 1.0)
+    return _Excluded(mu, jnp.where(exists, fitted, 0.0), rise, exists, converged)

@@ -36,7 +36,9 @@ class Nuisances:
     def __post_init__(self) -> None:
         count = len(self.samples)
         if not count or len(set(self.samples)) < count or len(self.with_errors) != count:
-            raise ValueError(f"samples {self.samples} need different names, and as many entries of with_errors as there are")
+            raise ValueError(
+                f"samples {self.samples} need different names, and as many entries of with_errors as there are"
+            )
         for kind, names, rows in (
             ("normalisation", self.normalisations, self.sizes),
             ("free normalisation", self.free, self.scaled),
