@@ -13,6 +13,9 @@ from .channels import CONSTRAINED, MIXED, channel, padded
 
 pyhf = pytest.importorskip("pyhf", reason="pyhf is not installed: it comes with detopt[pyhf]")
 
+# pyhf 0.7.6 asks jsonschema for something that is on its way out.
+pytestmark = pytest.mark.filterwarnings("ignore:jsonschema.RefResolver is deprecated:DeprecationWarning")
+
 # Fits in pyhf take seconds where there are many gammas.
 CASES = [(MIXED, bins, True) for bins in (3, 4, 5, 6, 8, 10, 15)] + [(MIXED, 40, False)]
 CASES += [(CONSTRAINED, bins, True) for bins in (1, 1, 2, 3, 4, 6, 8, 10)]
