@@ -280,5 +280,5 @@ def test_two_free_factors_on_one_sample_are_named():
 )
 def test_descriptions_that_do_not_fit(fields):
     sound = {"samples": ("a", "b"), "with_errors": (True, True), "normalisations": ("rate",), "sizes": ((0.1, 0.0),)}
-    with pytest.raises(ValueError, match="need|cannot vary|of the same name"):
+    with pytest.raises(ValueError, match=r"need|cannot vary|of the same name"):
         Nuisances(**{**sound, **fields})

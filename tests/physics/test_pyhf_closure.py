@@ -99,14 +99,14 @@ def test_many_simulated_bins_pyhf_closure(case):
 
 
 @pytest.mark.physics
-@pytest.mark.parametrize("case", [0, 10])
+@pytest.mark.parametrize("case", [16, 19])
 def test_upper_limit_found_by_a_scan_pyhf_closure(case):
     nuisances, bins, simulated = CASES[case]
     templates = channel(nuisances, bins, case, simulated=simulated)
     model, _, background = in_pyhf(templates, nuisances)
     scan = pyhf.infer.intervals.upper_limits.toms748_scan
-    _, expected = scan(background, model, 0.05, 8.0, rtol=1e-5, test_stat="qtilde")
-    assert float(upper_limit(padded(templates), nuisances)) == pytest.approx(float(expected[2]), rel=1e-4)
+    _, expected = scan(background, model, 0.05, 8.0, rtol=1e-4, test_stat="qtilde")
+    assert float(upper_limit(padded(templates), nuisances)) == pytest.approx(float(expected[2]), rel=2e-4)
 
 
 def test_workspace_says_what_the_model_says_pyhf_closure():
