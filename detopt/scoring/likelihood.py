@@ -213,8 +213,9 @@ def profile(
         newton = -directions @ change
         newton = newton * jnp.minimum(1.0, _LONGEST / jnp.maximum(jnp.max(jnp.abs(newton)), _LONGEST))
         tried = values[None, :] + fractions[:, None] * newton[None, :]
-        best = jnp.argmin(jax.vmap(value)(tried))
-        decrement = jnp.sum(along * change)
+        heights = jax.vmap(value)(tried)
+        best = jnp.argmin(heights)
+        decrement = jnp.sum(along * change) / (1 + heights[best])  # relative: sums of many counts round
         # Close by, rounding may hide which step is the best one.
         chosen = jnp.where(decrement < 1e-8, values + newton, tried[best])
         return chosen, decrement, taken + 1
