@@ -47,7 +47,9 @@ __all__ = [
 
 NOTHING = 1e-100  # fewer expected counts than this are none
 _LONGEST = 5.0  # of one step of a fit, in units of a nuisance's own width
-_FRACTIONS = tuple(2.0**k for k in range(1, -10, -1))  # of a Newton step, that are tried together
+_FRACTIONS = tuple(
+    2.0**k for k in (1, 0, -1, -2, -3, -5, -7, -10, -14, -20)
+)  # of a Newton step, that are tried together
 _STEPS = 100
 
 
@@ -215,7 +217,8 @@ def profile(
         tried = values[None, :] + fractions[:, None] * newton[None, :]
         heights = jax.vmap(value)(tried)
         best = jnp.argmin(heights)
-        decrement = jnp.sum(along * change) / (1 + heights[best])  # relative: sums of many counts round
+        # Relative, as sums of many counts round.
+        decrement = jnp.where(jnp.isinf(heights[best]), jnp.inf, jnp.sum(along * change) / (1 + heights[best]))
         # Close by, rounding may hide which step is the best one.
         chosen = jnp.where(decrement < 1e-8, values + newton, tried[best])
         return chosen, decrement, taken + 1
