@@ -50,7 +50,7 @@ _LONGEST = 5.0  # of one step of a fit, in units of a nuisance's own width
 _FRACTIONS = tuple(
     2.0**k for k in (1, 0, -1, -2, -3, -5, -7, -10, -14, -20)
 )  # of a Newton step, that are tried together
-_STEPS = 100
+_STEPS = 200
 
 
 class Templates(eqx.Module):
@@ -220,7 +220,7 @@ def profile(
         # Relative, as sums of many counts round.
         decrement = jnp.where(jnp.isinf(heights[best]), jnp.inf, jnp.sum(along * change) / (1 + heights[best]))
         # Close by, rounding may hide which step is the best one.
-        chosen = jnp.where(decrement < 1e-8, values + newton, tried[best])
+        chosen = jnp.where(decrement < 1e-9, values + newton, tried[best])
         return chosen, decrement, taken + 1
 
     if not nuisances.names:
