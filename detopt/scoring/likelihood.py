@@ -3,14 +3,16 @@
 One channel of a HistFactory model (CERN-OPEN-2012-016), as pyhf 0.7 evaluates it (doi:10.21105/joss.02823). Bin b expects
 
     nu_b = gamma_b sum_(s with errors) n_sb + sum_(other s) n_sb,
-    n_sb = [mu if s is the signal] prod_k (1 + size_ks)^alpha_k prod_(free f on s) phi_f (nominal_sb + sum_h shift_hsb(alpha_h))
+    n_sb = [mu if s is the signal] prod_k (1 + size_ks)^alpha_k prod_(free f on s) phi_f
+           (nominal_sb + sum_h shift_hsb(alpha_h)),
 
 where every alpha is measured elsewhere to be 0 +- 1, phi is free, and gamma_b is 1 +- delta_b with
 
     delta_b = sqrt(sum_s error_sb^2) / sum_s nominal_sb over the samples with errors (Barlow and Beeston's lite version,
     Conway arXiv:1103.0354).
 
-pyhf has a polynomial for (1 + size)^alpha inside |alpha| < 1, which for lo = 1 / hi differs by less than ln(1 + size)^7 / 5040.
+For (1 + size)^alpha pyhf has a polynomial inside |alpha| < 1, which for lo = 1 / hi is off by less than
+ln(1 + size)^7 / 5040.
 
 Numbers are medians: of data sets that hold exactly what is expected (Asimov's), with the asymptotic formulas of Cowan,
 Cranmer, Gross and Vitells (arXiv:1007.1727). First derivatives by every template are exact in both modes: a fit is at its
@@ -18,7 +20,7 @@ minimum, so that its nuisances may be held; a second derivative would miss how t
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 from jaxtyping import Array, Bool, Float
@@ -29,6 +31,7 @@ from detopt.scoring.nuisances import Nuisances
 
 __all__ = [
     "NOTHING",
+    "Gammas",
     "Profile",
     "Templates",
     "code4p",
@@ -44,7 +47,9 @@ __all__ = [
 
 NOTHING = 1e-100  # fewer expected counts than this are none
 _LONGEST = 5.0  # of one step of a fit, in units of a nuisance's own width
-_FRACTIONS = tuple(2.0**k for k in range(1, -10, -1))  # of a Newton step, that are tried together
+_FRACTIONS = tuple(
+    2.0**k for k in (1, 0, -1, -2, -3, -5, -7, -10, -14, -20)
+)  # of a Newton step, that are tried together
 _STEPS = 200
 
 
@@ -55,14 +60,6 @@ class Templates(eqx.Module):
     low: Float[Array, "h s b"]  # whole templates at -1 sigma of each shape nuisance: nominal where it does not act
     high: Float[Array, "h s b"]  # and at +1 sigma
     error: Float[Array, "s b"]  # statistical error of the simulation, in counts
-
-
-class Profile(NamedTuple):
-    """A fit of all nuisances at one mu."""
-
-    nuisances: Float[Array, " p"]  # alphas of normalisations, logarithms of free normalisations, alphas of shapes
-    deviance: Float[Array, ""]  # twice the negative log likelihood, over that of counts as they are
-    converged: Bool[Array, ""]
 
 
 def statistics_only(
@@ -96,51 +93,86 @@ def expected_samples(
     return factors[:, None] * (templates.nominal + jnp.sum(shifts, axis=0))
 
 
+class Gammas(NamedTuple):
+    """The errors of the simulation at their best: what bin b expects is mean + variance x surplus."""
+
+    surplus: Float[Array, " b"]  # n / nu - 1
+    absent: Bool[Array, " b"]  # gamma would be negative, and is zero
+
+
 def negative_log_likelihood(
     templates: Templates,
     nuisances: Nuisances,
     counts: Float[Array, " b"],
     mu: Float[Array, ""],
     values: Float[Array, " p"],
+    gammas: Gammas | None = None,
 ) -> Float[Array, ""]:
-    """Of counts, with every gamma at its best, less that of counts as they are (so that 0 is the least there is).
+    """Of counts, less that of counts as they are (so that 0 is the least there is), with every gamma at its best.
 
-    With variance V = (gamma's width x counts it multiplies)^2 and nu the expected count at gamma = 1, the best expected
-    count is the positive root of x^2 - (nu - V) x - V n = 0, and gamma costs V (n / x - 1)^2 / 2: nothing without error.
-    No gamma is negative. Infinite where something is counted that cannot be; a bin without counts has no derivative by them.
+    At gamma = 1 let nu be expected, with the variance V = (gamma's width x counts it multiplies)^2. The best expected count
+    x is the positive root of x^2 - (nu - V) x - V n = 0, and gamma costs V (n / x - 1)^2 / 2: nothing without error.
+    Infinite where something is counted that cannot be; a bin without counts has no derivative by them.
+
+    Args:
+        gammas: where they are known to be best. First derivatives are the same with them held, and quicker.
     """
+    return _cost(templates, nuisances, counts, mu, values, gammas)[0]
+
+
+def _cost(
+    templates: Templates, nuisances: Nuisances, counts: Array, mu: Array, values: Array, gammas: Gammas | None
+) -> tuple[Float[Array, ""], Float[Array, " b"]]:
+    """The negative log likelihood, and what every bin expects."""
+    expected, scaled, variance = _moments(templates, nuisances, mu, values)
+    gammas = gammas or _best_gammas(counts, expected, scaled, variance)
+    some = counts > NOTHING
+    mean = expected - jnp.where(gammas.absent, scaled, 0.0)
+    spread = jnp.where(gammas.absent, 0.0, variance)
+    nu = mean + spread * gammas.surplus
+    possible = ~some | (nu > NOTHING)
+    n = jnp.where(some, counts, 1.0)
+    excess = jnp.where(possible & some, nu, n) / n - 1
+    poisson = jnp.where(some, n * (excess - jnp.log1p(excess)), nu)
+    zero = jnp.where(gammas.absent, scaled**2 / jnp.where(gammas.absent, variance, 1.0), 0.0)
+    terms = jnp.where(possible, poisson + (spread * gammas.surplus**2 + zero) / 2, jnp.inf)
+    return jnp.sum(terms) + jnp.sum(nuisances.constrained * values**2) / 2, nu
+
+
+def _moments(
+    templates: Templates, nuisances: Nuisances, mu: Array, values: Array
+) -> tuple[Float[Array, " b"], Float[Array, " b"], Float[Array, " b"]]:
+    """At gamma = 1 in each bin: counts, those that gamma multiplies, and the variance that it stands for."""
     samples, with_errors = expected_samples(templates, nuisances, mu, values), nuisances.counted_errors
-    expected, scaled = jnp.sum(samples, axis=0), jnp.sum(samples * with_errors, axis=0)
-    simulated = jnp.sum(templates.nominal * with_errors, axis=0)
+    scaled, simulated = jnp.sum(samples * with_errors, axis=0), jnp.sum(templates.nominal * with_errors, axis=0)
     known = simulated > NOTHING
     ratio = jnp.where(known, scaled, 0.0) / jnp.where(known, simulated, 1.0)
-    variance = jnp.sum(templates.error**2 * with_errors, axis=0) * ratio**2
-
-    some = counts > NOTHING
-    possible = ~some | (expected > NOTHING)
-    n = jnp.where(some, counts, 1.0)
-    nu, V = jnp.where(possible & some, expected, 1.0), jnp.where(some, variance, 0.0)
-    root = jnp.sqrt((nu - V) ** 2 + 4 * V * n)
-    best = jnp.where(nu > V, (nu - V + root) / 2, 2 * V * n / jnp.where(nu > V, 1.0, root + V - nu))
-    negative = (V > 0) & (scaled > 0) & (best < nu - scaled)  # gamma would be, and is zero
-    best = jnp.where(negative, nu - scaled, best)
-    price = jnp.where(negative, _squared_pull(scaled, V), V * (n / best - 1) ** 2) / 2
-    excess = best / n - 1
-    counted = n * (excess - jnp.log1p(excess)) + price
-
-    # Nothing counted: a gamma falls by its width times the counts it multiplies, down to zero.
-    empties = jnp.where(
-        variance > scaled, expected - scaled + _squared_pull(scaled, variance) / 2, expected - variance / 2
-    )
-    terms = jnp.where(possible, jnp.where(some, counted, empties), jnp.inf)
-    return jnp.sum(terms) + jnp.sum(nuisances.constrained * values**2) / 2
+    return jnp.sum(samples, axis=0), scaled, jnp.sum(templates.error**2 * with_errors, axis=0) * ratio**2
 
 
-def _squared_pull(scaled: Float[Array, " b"], variance: Float[Array, " b"]) -> Float[Array, " b"]:
-    """Of a gamma that is zero."""
-    return scaled**2 / jnp.where(variance > 0, variance, 1.0)
+def _best_gammas(n: Array, nu: Array, scaled: Array, variance: Array) -> Gammas:
+    some = (n > NOTHING) & (nu > NOTHING)
+    n, less = jnp.where(some, n, 0.0), nu - variance
+    root = jnp.sqrt(jnp.where(some, less**2 + 4 * variance * n, 1.0))
+    # The same root twice, so that no digits cancel.
+    positive = (less > 0) | ~some
+    best = jnp.where(positive, (less + root) / 2, 2 * variance * n / jnp.where(positive, 1.0, root - less))
+    best = jnp.where(some, best, less)
+    absent = (variance > 0) & (scaled > 0) & (best < nu - scaled)
+    best = jnp.where(absent, nu - scaled, best)
+    return Gammas(n / jnp.where(some, best, 1.0) - 1, absent)
 
 
+class Profile(NamedTuple):
+    """A fit of all nuisances at one mu."""
+
+    nuisances: Float[Array, " p"]  # alphas of normalisations, logarithms of free normalisations, alphas of shapes
+    gammas: Gammas
+    deviance: Float[Array, ""]  # twice the negative log likelihood, over that of counts as they are
+    converged: Bool[Array, ""]
+
+
+@partial(jax.jit, static_argnames="nuisances")
 def profile(
     templates: Templates,
     nuisances: Nuisances,
@@ -152,17 +184,30 @@ def profile(
     start = jnp.zeros(len(nuisances.names)) if start is None else start
     fractions = jnp.array(_FRACTIONS)
 
+    def at_best(values: Float[Array, " p"]) -> Gammas:
+        return _best_gammas(counts, *_moments(templates, nuisances, mu, values))
+
     def value(values: Float[Array, " p"]) -> Float[Array, ""]:
         found = negative_log_likelihood(templates, nuisances, counts, mu, values)
         return jnp.where(jnp.isnan(found), jnp.inf, found)
 
-    def slopes(values: Float[Array, " p"]) -> tuple[Float[Array, " p"], Float[Array, " p"]]:
-        found = jax.grad(value)(values)
-        return found, found
+    def derivatives(values: Float[Array, " p"]) -> tuple[Float[Array, " p"], Float[Array, "p p"]]:
+        gammas = at_best(values)
+
+        def slopes(values: Float[Array, " p"]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+            gradient, nu = jax.grad(lambda v: _cost(templates, nuisances, counts, mu, v, gammas), has_aux=True)(values)
+            return (gradient, nu), (gradient, nu)
+
+        (hessian, moves), (gradient, nu) = jax.jacfwd(slopes, has_aux=True)(values)
+        # Where the expected count moves, gamma gives way.
+        variance = jnp.where(gammas.absent, 0.0, _moments(templates, nuisances, mu, values)[2])
+        weight = counts / jnp.where(counts > NOTHING, nu, 1.0) ** 2
+        given = variance * weight**2 / (1 + variance * weight)
+        return gradient, hessian - moves.T @ (given[:, None] * moves)
 
     def step(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         values, _, taken = state
-        hessian, gradient = jax.jacfwd(slopes, has_aux=True)(values)
+        gradient, hessian = derivatives(values)
         # A direction in which the likelihood curves down is taken as if it curved up: it is left, and not climbed.
         curvature, directions = jnp.linalg.eigh(hessian)
         along = directions.T @ gradient
@@ -172,24 +217,19 @@ def profile(
         tried = values[None, :] + fractions[:, None] * newton[None, :]
         heights = jax.vmap(value)(tried)
         best = jnp.argmin(heights)
-        decrement = jnp.sum(along * change)
+        # Relative, as sums of many counts round.
+        decrement = jnp.where(jnp.isinf(heights[best]), jnp.inf, jnp.sum(along * change) / (1 + heights[best]))
         # Close by, rounding may hide which step is the best one.
-        chosen = jnp.where(decrement < 1e-8, values + newton, tried[best])
+        chosen = jnp.where(decrement < 1e-9, values + newton, tried[best])
         return chosen, decrement, taken + 1
 
     if not nuisances.names:
-        return Profile(start, 2 * value(start), jnp.asarray(True))
+        return Profile(start, at_best(start), 2 * value(start), jnp.asarray(True))
     first = (start, jnp.asarray(jnp.inf), jnp.asarray(0))
     values, decrement, _ = jax.lax.while_loop(lambda s: (s[1] > 1e-10) & (s[2] < _STEPS), step, first)
-    return Profile(values, 2 * value(values), decrement <= 1e-10)
+    return Profile(values, at_best(values), 2 * value(values), decrement <= 1e-10)
 
 
-def _held(nuisances: Nuisances, templates: Templates, counts: Array, mu: Array, values: Array) -> Float[Array, ""]:
-    """The deviance with the nuisances of a fit held."""
-    return 2 * negative_log_likelihood(templates, nuisances, counts, mu, values)
-
-
-@partial(jax.jit, static_argnames="nuisances")
 def discovery_significance(templates: Templates, nuisances: Nuisances) -> Float[Array, ""]:
     """Z = sqrt(q0), the median significance in standard deviations with which mu = 0 is excluded if mu = 1 is true.
 
@@ -201,7 +241,7 @@ def discovery_significance(templates: Templates, nuisances: Nuisances) -> Float[
     counts = jnp.where(certain, 0.0, jnp.sum(templates.nominal, axis=0))
     held, seen = jax.lax.stop_gradient((templates, counts))
     fit = profile(held, nuisances, seen, none)
-    q = _held(nuisances, templates, counts, none, fit.nuisances)
+    q = 2 * negative_log_likelihood(templates, nuisances, counts, none, fit.nuisances, fit.gammas)
     some = q > 0
     Z = jnp.where(some, jnp.sqrt(jnp.where(some, q, 1.0)), 0.0)
     return jnp.where(jnp.any(certain), jnp.inf, jnp.where(fit.converged, Z, jnp.nan))
@@ -217,12 +257,9 @@ def information(templates: Templates, nuisances: Nuisances) -> Float[Array, "p_a
     variance = jnp.where(simulated > NOTHING, jnp.sum(templates.error**2 * with_errors, axis=0), 0.0)
     some = expected > NOTHING
     weight = jnp.where(some, 1 / jnp.where(some, expected + variance, 1.0), 0.0)
-    slopes = [
-        templates.nominal[:1],
-        nuisances.responses @ templates.nominal,
-        jnp.sum(templates.high - templates.low, axis=1) / 2,
-    ]
-    jacobian = jnp.concatenate(slopes)
+    normalisations = jnp.asarray(nuisances.responses) @ templates.nominal
+    shapes = jnp.sum(templates.high - templates.low, axis=1) / 2
+    jacobian = jnp.concatenate([templates.nominal[:1], normalisations, shapes])
     prior = jnp.diag(jnp.concatenate([jnp.zeros(1), jnp.asarray(nuisances.constrained)]))
     return (jacobian * weight[None, :]) @ jacobian.T + prior
 
@@ -240,7 +277,6 @@ def signal_error(templates: Templates, nuisances: Nuisances) -> Float[Array, ""]
     return jnp.where(some, 1 / jnp.sqrt(jnp.where(some, left, 1.0)), jnp.inf)
 
 
-@partial(jax.jit, static_argnames=("nuisances", "cl"))
 def upper_limit(templates: Templates, nuisances: Nuisances, cl: float = 0.95) -> Float[Array, ""]:
     """The median CLs upper limit on mu if there is no signal.
 
@@ -253,34 +289,54 @@ def upper_limit(templates: Templates, nuisances: Nuisances, cl: float = 0.95) ->
     target = float(ndtri(1 - (1 - cl) / 2))
     counts = jnp.sum(templates.nominal[1:], axis=0)
     held, seen = jax.lax.stop_gradient((templates, counts))
-    signal = jnp.sum(held.nominal[0])
-    slope = jax.grad(_held, argnums=3)
+    found = _excluded(held, nuisances, seen, target)
+    q = 2 * negative_log_likelihood(templates, nuisances, counts, found.mu, found.nuisances, found.gammas)
+    # The implicit function theorem: q stays what it is.
+    limit = found.mu - (q - jax.lax.stop_gradient(q)) / found.rise
+    return jnp.where(found.exists, jnp.where(found.converged, limit, jnp.nan), jnp.inf)
 
-    def search(state: tuple[Array, ...]) -> tuple[Array, ...]:
-        low, high, mu, start, _, _, taken = state
-        fit = profile(held, nuisances, seen, mu, start)
-        z = jnp.sqrt(jnp.maximum(fit.deviance, 0.0))
-        rise = slope(nuisances, held, seen, mu, fit.nuisances) / 2 / jnp.maximum(z, 1e-30)
-        low, high = jnp.where(z < target, mu, low), jnp.where(z < target, high, mu)
-        # sqrt(q) is nearly a straight line; a step that leaves the bracket, or grows too far, gives way.
-        newton = mu + (target - z) / jnp.where(rise > 0, rise, 1e-300)
-        bounded = jnp.where(
-            jnp.isinf(high), jnp.minimum(newton, 10 * mu), jnp.where(newton < high, newton, (low + high) / 2)
+
+class _Excluded(NamedTuple):
+    """The mu whose q is the one asked for; one, and meaningless, where there is none."""
+
+    mu: Float[Array, ""]
+    nuisances: Float[Array, " p"]
+    gammas: Gammas
+    rise: Float[Array, ""]  # dq / dmu
+    exists: Bool[Array, ""]
+    converged: Bool[Array, ""]
+
+
+@partial(jax.jit, static_argnames=("nuisances", "target"))
+def _excluded(templates: Templates, nuisances: Nuisances, counts: Float[Array, " b"], target: float) -> _Excluded:
+    """Where sqrt(q) reaches the target: Newton's method on sqrt(q), which is nearly a straight line, in a bracket."""
+    signal = jnp.sum(templates.nominal[0])
+
+    def slope(mu: Array, fit: Profile) -> Float[Array, ""]:
+        return 2 * jax.grad(negative_log_likelihood, argnums=3)(
+            templates, nuisances, counts, mu, fit.nuisances, fit.gammas
         )
-        following = jnp.where(bounded > low, bounded, jnp.where(jnp.isinf(high), 2 * mu, (low + high) / 2))
+
+    def search(state: Any) -> Any:
+        low, high, mu, start, _, _, _, taken = state
+        fit = profile(templates, nuisances, counts, mu, start)
+        z, rise = jnp.sqrt(jnp.maximum(fit.deviance, 0.0)), slope(mu, fit)
+        low, high = jnp.where(z < target, mu, low), jnp.where(z < target, high, mu)
+        newton = mu + (target - z) * 2 * z / jnp.where(rise > 0, rise, 1e-300)
+        # A step that grows too far, or leaves the bracket, gives way.
+        bisected = jnp.where(jnp.isinf(high), 2 * mu, (low + high) / 2)
+        following = jnp.minimum(newton, 10 * mu)
+        following = jnp.where((following > low) & (following < high), following, bisected)
         done = (jnp.abs(z - target) < 1e-11 * target) | (high - low < 1e-14 * high)
-        return low, high, jnp.where(done, mu, following), fit.nuisances, fit.converged, done, taken + 1
+        return low, high, jnp.where(done, mu, following), fit.nuisances, rise, fit.converged, done, taken + 1
 
     # q <= 2 mu S, whatever the background: no limit is lower than this.
     lowest = target**2 / 2 / jnp.where(signal > NOTHING, signal, 1.0)
-    no = jnp.asarray(False)
-    nominal = jnp.zeros(len(nuisances.names))
-    first = (jnp.asarray(0.0), jnp.asarray(jnp.inf), lowest, nominal, no, no, jnp.asarray(0))
-    _, high, mu, fitted, converged, found, _ = jax.lax.while_loop(lambda s: ~s[5] & (s[6] < 60), search, first)
-
-    exists = found | jnp.isfinite(high)
-    mu, fitted = jnp.where(exists, mu, 1.0), jnp.where(exists, fitted, 0.0)
-    rise = jnp.where(exists, slope(nuisances, held, seen, mu, fitted), 1.0)
-    q = _held(nuisances, templates, counts, mu, fitted)
-    limit = mu - (q - jax.lax.stop_gradient(q)) / rise
-    return jnp.where(exists, jnp.where(converged, limit, jnp.nan), jnp.inf)
+    zero, no = jnp.asarray(0.0), jnp.asarray(False)
+    first = (zero, jnp.asarray(jnp.inf), lowest, jnp.zeros(len(nuisances.names)), zero, no, no, jnp.asarray(0))
+    _, high, mu, fitted, rise, converged, done, _ = jax.lax.while_loop(lambda s: ~s[6] & (s[7] < _STEPS), search, first)
+    exists = done | jnp.isfinite(high)
+    mu, rise = jnp.where(exists, mu, 1.0), jnp.where(exists, rise, 1.0)
+    fitted = jnp.where(exists, fitted, 0.0)
+    gammas = _best_gammas(counts, *_moments(templates, nuisances, mu, fitted))
+    return _Excluded(mu, fitted, gammas, rise, exists, converged)
