@@ -1,13 +1,13 @@
 """`detopt export`: what other programs read."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from detopt.cli.options import JsonOption, QuietOption, fail, print_json
-from detopt.cli.progress import progress_bar
 
 __all__ = ["export"]
 
@@ -46,10 +46,9 @@ def pyhf(
     if out.exists():
         fail(f"{out} exists: choose another file with --out", 2)
     study, detector = design_of(design)
-    with progress_bar(quiet) as progress:
-        if progress is not None:
-            progress(f"simulating {study.audit.events} events")
-        found = measure(study, detector)
+    if not quiet:
+        print(f"simulating {study.audit.events} pairs", file=sys.stderr)
+    found = measure(study, detector)
     if objective is None and len(found) > 1:
         fail(f"{study.name} has several measurements: choose with --objective {' | '.join(found)}", 2)
     name = next(iter(found)) if objective is None else objective

@@ -4,8 +4,8 @@ With momenta p1, p2 and directions n1, n2,
 
     m^2 = 2 mu^2 + 2 (E1 E2 - p1.p2) = 2 mu^2 + 2 mu^2 (p1^2 + p2^2 + mu^2) / (E1 E2 + p1 p2) + p1 p2 |n1 - n2|^2,
 
-where nothing large is subtracted (mu is the muon's mass; PDG, section 49.4, for the invariant mass). Its variance follows from
-the covariances of both fits, which are independent.
+where nothing large is subtracted (mu is the muon's mass; PDG, section 49.4, for the invariant mass). Its variance follows
+from the covariances of both fits, which are independent.
 """
 
 from jaxtyping import Array, Float

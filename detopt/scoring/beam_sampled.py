@@ -23,7 +23,7 @@ from detopt.scoring.beam_pairs import BeamPairs
 from detopt.scoring.chunks import ChunkedEvaluator
 from detopt.scoring.evaluate import HeadLoss, View, score_terms
 from detopt.scoring.muon_statistics import of_pairs, statistics_of
-from detopt.scoring.peak import Measured, Pairs
+from detopt.scoring.peak import Channel, Pairs, channel_of
 from detopt.scoring.score import Score
 from detopt.simulation.beam_event import fly_event, undecided
 from detopt.simulation.draws import Start
@@ -131,10 +131,14 @@ class BeamEvaluator(ChunkedEvaluator):
         view = View(design, self.prices, None, {}, head, self._means(mean), self._pairs())
         return score_terms(self.objectives, self.constraints, view)
 
-    def peaks(self, mean: Float[Array, " k"]) -> dict[str, Measured]:
+    def peaks(self, mean: Float[Array, " k"]) -> dict[str, Channel]:
         """The measurements among the objectives, of mean statistics."""
         means, pairs = self._means(mean), self._pairs()
-        return {} if pairs is None else {n: Measured(t, means[t], pairs) for n, t in self.objectives.items() if of_pairs(t)}
+        return (
+            {}
+            if pairs is None
+            else {n: channel_of(t, means[t], pairs) for n, t in self.objectives.items() if of_pairs(t)}
+        )
 
     def _means(self, mean: Float[Array, " k"]) -> dict[Any, Float[Array, " n"]]:
         """Of the statistics of each term."""

@@ -13,7 +13,7 @@ from detopt.detector.sensor import Surface
 from detopt.reconstruction.expected import ExpectedTracks, expected_tracks, fewest_hits
 from detopt.reconstruction.patterns import hit_patterns
 from detopt.scoring.core import GAUSSIAN
-from detopt.scoring.peak import Measured, Pairs
+from detopt.scoring.peak import Channel, Pairs, channel_of
 from detopt.scoring.score import Score
 from detopt.simulation.physics import Physics
 from detopt.simulation.source import Decay, Gun
@@ -80,10 +80,10 @@ class View:
         weight, square = self.mean(term)
         return jnp.sqrt(square / weight / GAUSSIAN)
 
-    def peak(self, term: Any) -> Measured:
+    def peak(self, term: Any) -> Channel:
         """What a peak over background tells."""
         assert self._pairs is not None
-        return Measured(term, self.mean(term), self._pairs)
+        return channel_of(term, self.mean(term), self._pairs)
 
     def gaps(self) -> list[Array]:
         """Distances between neighbouring layers of one kind that measure, from the inside out, in mm."""

@@ -3,7 +3,7 @@
 What they mean is in `detopt.scoring.peak` and `detopt.scoring.likelihood`.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from detopt.parameters import quantity, whole
@@ -49,10 +49,13 @@ class Peak:
     systematics: Systematics = field(default_factory=Systematics)
     simulation_error: bool = True  # the statistics of simulated signal count as an uncertainty, bin by bin
 
-    @property
-    def statistics_only(self) -> "Peak":
-        """The same measurement with everything known but what data fluctuate by."""
-        return replace(self, systematics=Systematics(), simulation_error=False)
+    def value(self, view: Any) -> Any:
+        """Expected of the design."""
+        return self.asks(view.peak(self))
+
+    def asks(self, channel: Any) -> Any:
+        """What is wanted of a statistical model."""
+        raise NotImplementedError
 
     def faults(self) -> list[tuple[str, str]]:
         """What is wrong across fields: pairs of the field to blame and a message."""
@@ -89,9 +92,9 @@ class Significance(Peak):
         )
         return [*super().faults(), *lacking]
 
-    def value(self, view: Any) -> Any:
-        """Of the Asimov data set."""
-        return view.peak(self).significance()
+    def asks(self, channel: Any) -> Any:
+        """What is wanted of a statistical model."""
+        return channel.significance()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,9 +108,9 @@ class SignalError(Peak):
     display_unit: ClassVar[str] = "%"
     title: ClassVar[str] = "expected uncertainty of the signal's rate (relative)"
 
-    def value(self, view: Any) -> Any:
-        """Of the Asimov data set."""
-        return view.peak(self).signal_error()
+    def asks(self, channel: Any) -> Any:
+        """What is wanted of a statistical model."""
+        return channel.signal_error()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +124,6 @@ class UpperLimit(Peak):
     display_unit: ClassVar[str] = ""
     title: ClassVar[str] = "expected 95 % CLs limit on the signal's rate (relative)"
 
-    def value(self, view: Any) -> Any:
-        """Of the Asimov data set without signal."""
-        return view.peak(self).upper_limit()
+    def asks(self, channel: Any) -> Any:
+        """What is wanted of a statistical model."""
+        return channel.upper_limit()

@@ -10,8 +10,14 @@ from detopt.scoring.nuisances import Nuisances
 __all__ = ["faults"]
 
 
-def faults(templates: Templates, nuisances: Nuisances) -> list[str]:
-    """What was seen and what to do about it, one text each; empty for a sound model."""
+def faults(templates: Templates, nuisances: Nuisances, background: bool = True) -> list[str]:
+    """What was seen and what to do about it, one text each; empty for a sound model.
+
+    Args:
+        templates: expected counts.
+        nuisances: the uncertainties.
+        background: there is to be some wherever there is signal.
+    """
     nominal, error = np.asarray(templates.nominal), np.asarray(templates.error)
     low, high = np.asarray(templates.low), np.asarray(templates.high)
     shape = (len(nuisances.samples), nominal.shape[1])
@@ -25,7 +31,7 @@ def faults(templates: Templates, nuisances: Nuisances) -> list[str]:
         return ["the templates hold numbers that are not finite"]
     return [
         *_negative(nominal, low, high, nuisances),
-        *_empty(nominal, nuisances),
+        *_empty(nominal, nuisances, background),
         *_unmeasured(templates, nuisances),
     ]
 
@@ -47,12 +53,12 @@ def _negative(nominal: np.ndarray, low: np.ndarray, high: np.ndarray, nuisances:
     return found
 
 
-def _empty(nominal: np.ndarray, nuisances: Nuisances) -> list[str]:
+def _empty(nominal: np.ndarray, nuisances: Nuisances, needed: bool) -> list[str]:
     signal, background = nominal[0], nominal[1:].sum(axis=0)
     if not (signal > NOTHING).any():
         return [f"the signal {nuisances.samples[0]!r} has no events: nothing can be said of it"]
     alone = (signal > NOTHING) & (background <= NOTHING)
-    if not alone.any():
+    if not (needed and alone.any()):
         return []
     return [
         f"signal without any background in {_bins(alone)}: the significance would be infinite. Use wider bins, or simulate "

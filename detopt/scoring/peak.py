@@ -1,8 +1,8 @@
 """Templates of a mass peak over background, filled so that they can be differentiated.
 
-Signal: the *true* mass of each simulated pair, smeared with the variance that its own two fits claim, in bins: differences of
-the cumulative distribution, so that a peak narrower than a bin has right gradients, and no mass is smeared twice. Tails of
-single hard scatters are not in that Gaussian: of these muons the variance of the core is taken.
+Signal: the *true* mass of each simulated pair, smeared with the variance that its own two fits claim, in bins: differences
+of the cumulative distribution, so that a peak narrower than a bin has right gradients, and no mass is smeared twice. Tails
+of single hard scatters are not in that Gaussian: of these muons the variance of the core is taken.
 
 Background: pairs of a continuum, flat in mass, tell the share of pairs that is measured as a function of mass. It is smooth,
 and is expanded in Legendre polynomials up to the second order: three numbers, known to a few per mille of what is measured,
@@ -22,7 +22,7 @@ from detopt.scoring.likelihood import Templates, discovery_significance, signal_
 from detopt.scoring.measurements import Peak
 from detopt.scoring.nuisances import Nuisances
 
-__all__ = ["Measured", "Pairs", "nuisances_of", "peak_statistics", "smeared"]
+__all__ = ["Channel", "Pairs", "channel_of", "nuisances_of", "peak_statistics", "smeared"]
 
 _LEGENDRE = 3
 _NOTHING = 1e-30
@@ -39,11 +39,12 @@ def smeared(mass: Float[Array, ""], sigma: Float[Array, ""], edges: Float[np.nda
 
 
 def _edges(term: Peak) -> Float[np.ndarray, " e"]:
-    return np.linspace(*term.window, term.bins + 1)
+    low, high = term.window
+    return np.linspace(low, high, term.bins + 1)
 
 
 def _shifts(term: Peak) -> list[tuple[float, float]]:
-    """Of mass and resolution, relative: as expected, then down and up by each systematic uncertainty of the signal's shape."""
+    """Of mass and resolution, relative: as expected, then down and up by each uncertainty of the signal's shape."""
     scale, width = term.systematics.mass_scale, term.systematics.resolution
     found = [(0.0, 0.0)]
     found += [(-scale, 0.0), (scale, 0.0)] if scale else []
@@ -51,7 +52,7 @@ def _shifts(term: Peak) -> list[tuple[float, float]]:
 
 
 def peak_statistics(term: Peak, pair: PairMass, passes: Bool[Array, ""]) -> Float[Array, " k"]:
-    """Of one pair: bins of each variation of the signal, squares of the first, and Legendre polynomials of the background."""
+    """Of one pair: bins of each variation of the signal, squares of the first, Legendre polynomials of the background."""
     edges, (low, high) = _edges(term), term.window
     sigma = jnp.sqrt(pair.variance)
     bins = [smeared(pair.truth * (1 + m), sigma * (1 + s), edges) for m, s in _shifts(term)]
@@ -86,32 +87,36 @@ class Pairs(NamedTuple):
     events: float  # pairs of the resonance
 
 
-class Measured:
-    """A peak as simulated pairs show it."""
+class Channel(NamedTuple):
+    """A statistical model, and what is expected of it."""
 
-    def __init__(self, term: Peak, means: Float[Array, " k"], pairs: Pairs) -> None:
-        """
-        Args:
-            term: the measurement.
-            means: sums of `peak_statistics` over all pairs, divided by the number of pairs of the resonance, of which there
-                are as many as of the continuum.
-            pairs: what was simulated.
-        """
-        self.nuisances, self.templates = nuisances_of(term), _templates(term, means, pairs)
-        if term.fit == "counting":
-            self.templates = _counted(term, self.templates, pairs.mass)
+    templates: Templates
+    nuisances: Nuisances
 
     def significance(self) -> Float[Array, ""]:
-        """Expected discovery significance."""
-        return discovery_significance(self.templates, self.nuisances)
+        """Discovery significance."""
+        return discovery_significance(*self)
 
     def signal_error(self) -> Float[Array, ""]:
-        """Expected sigma(mu)."""
-        return signal_error(self.templates, self.nuisances)
+        """sigma(mu)."""
+        return signal_error(*self)
 
     def upper_limit(self) -> Float[Array, ""]:
-        """Expected CLs limit at 95 %."""
-        return upper_limit(self.templates, self.nuisances)
+        """CLs limit at 95 %."""
+        return upper_limit(*self)
+
+
+def channel_of(term: Peak, means: Float[Array, " k"], pairs: Pairs) -> Channel:
+    """A peak as simulated pairs show it.
+
+    Args:
+        term: the measurement.
+        means: sums of `peak_statistics` over all pairs, divided by the number of pairs of the resonance, of which there are
+            as many as of the continuum.
+        pairs: what was simulated.
+    """
+    templates = _templates(term, means, pairs)
+    return Channel(_counted(term, templates, pairs.mass) if term.fit == "counting" else templates, nuisances_of(term))
 
 
 def _templates(term: Peak, means: Float[Array, " k"], pairs: Pairs) -> Templates:
@@ -137,7 +142,8 @@ def _templates(term: Peak, means: Float[Array, " k"], pairs: Pairs) -> Templates
         low.append(nominal.at[1].add(-bump))
         high.append(nominal.at[1].add(bump))
     none = jnp.zeros((0, *nominal.shape), nominal.dtype)
-    return Templates(nominal, *(jnp.stack(x) if x else none for x in (low, high)), jnp.stack(errors))
+    down, up = (jnp.stack(x) if x else none for x in (low, high))
+    return Templates(nominal, down, up, jnp.stack(errors))
 
 
 def _places(term: Peak) -> Float[np.ndarray, " b"]:

@@ -163,8 +163,8 @@ def _parent(source: Resonance, numbers: Numbers, frame: str) -> Float[Array, "N 
     """Momentum of the resonance, uniform in azimuth.
 
     The product of |a normal number| and the length of a vector of two others is exponential: moments E|z|^n of a normal
-    number times 2^(n/2) Gamma(1 + n/2) are n!, by the duplication of the Gamma function. So the momentum across the beam is a
-    product of normal numbers, each of which moves it steadily.
+    number times 2^(n/2) Gamma(1 + n/2) are n!, by the duplication of the Gamma function. So the momentum across the beam is
+    a product of normal numbers, each of which moves it steadily.
     """
     if source.momentum is None:
         size = source.pt_mean * numbers["size"]

@@ -26,11 +26,13 @@ from detopt.inference.portal_network import PortalNetwork
 from detopt.inference.stored import with_leaves
 from detopt.inference.training import batch, train
 from detopt.runs import Run, RunError
+from detopt.scoring.beam_sampled import BeamEvaluator
 from detopt.scoring.score import Score
 from detopt.simulation.streams import stream
 from detopt.study.compare import compare_fractions, compare_tracks
 from detopt.study.compare_scenes import compare_scenes
 from detopt.study.evaluate import make_sampler, score_as_dict
+from detopt.study.measurements import measurements
 from detopt.study.networks import make_head
 from detopt.study.questions import grid_of
 from detopt.study.studies import Study, load_study
@@ -64,7 +66,7 @@ class Auditor:
         self.study, self.progress = study, progress or (lambda line: None)
         self.evaluate = cast(Any, make_sampler(study, study.audit.events))
         self.key = stream(jax.random.key(study.seed), "audit")
-        self._score = jax.jit(self.evaluate.by_chunks)
+        self._score = jax.jit(self.evaluate.with_means)
         if study.head is not None:
             self._pool = Pool(self.evaluate.exposures)
         if study.audit.longest > 1:
@@ -80,8 +82,12 @@ class Auditor:
         key = stream(self.key, "events")
         if study.head is None:
             self.progress(f"scoring {title}")
-            score, chunks = self._score(design, None, key)
-            return Audited(score_as_dict(study, score), np.asarray(chunks), np.zeros(len(study.objectives)))
+            score, chunks, mean = self._score(design, None, key)
+            told = score_as_dict(study, score)
+            if isinstance(self.evaluate, BeamEvaluator):
+                for name, measurement in measurements(study, self.evaluate.peaks(mean)).items():
+                    told["objectives"][name]["statistics_only"] = measurement.statistics_only()
+            return Audited(told, np.asarray(chunks), np.zeros(len(study.objectives)))
         scenes = isinstance(study.head, PortalHead)
         number = max(CALIBRATION, study.audit.head_events // PART) if scenes else CALIBRATION
         known = self._pool(design, stream(self.key, "calibration"), number)

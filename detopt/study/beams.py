@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from detopt.detector.arms import arms_of
 from detopt.detector.detector import Detector
 from detopt.detector.elements import BODIES
-from detopt.scoring.places import Outside
 from detopt.scoring.measurements import Peak
+from detopt.scoring.places import Outside
 from detopt.scoring.terms import BEAM, OBJECTIVES, Coverage
 from detopt.simulation.source import Beam, Cosmic, Decay, Gun, Resonance, check_frame, word_of
 from detopt.study.corners import extreme
