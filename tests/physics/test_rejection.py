@@ -31,7 +31,9 @@ def integral(cut, rate):
     outside = lambda e: np.exp(-e) * (ndtr(-cut + e / rate) + ndtr(-cut - e / rate))  # noqa: E731
     turn = min(cut * rate, 50.0)
     pieces = sorted({0.0, turn, min(turn + 10 * rate, 60.0), max(turn - 10 * rate, 0.0), 60.0})
-    return sum(quad(outside, a, b, epsabs=0, epsrel=1e-11, limit=200)[0] for a, b in zip(pieces, pieces[1:], strict=False))
+    return sum(
+        quad(outside, a, b, epsabs=0, epsrel=1e-11, limit=200)[0] for a, b in zip(pieces, pieces[1:], strict=False)
+    )
 
 
 @pytest.mark.parametrize("rate", [1e-3, 0.1, 0.7, 1.0, 3.0, 30.0, 500.0])
@@ -85,7 +87,9 @@ def test_sharp_tracks():
     """The cut is where the exponential says, F ln(1/E) / sigma, and hardly a prompt track is beyond it."""
     found = np.ones(3)
     sigma = np.full(3, 0.01)
-    cut = FLIGHT * np.log(1 / 0.9) / 0.01 + 0.01 / FLIGHT / 2  # of the convolution, where all of the Gaussian is on one side
+    cut = (
+        FLIGHT * np.log(1 / 0.9) / 0.01 + 0.01 / FLIGHT / 2
+    )  # of the convolution, where all of the Gaussian is on one side
     assert rate_of(sigma, 0.9, found=found) == pytest.approx(2 * ndtr(-cut), rel=1e-4)
     assert rate_of(sigma / 100, 0.9, found=found) < 1e-300
     assert rate_of(sigma / 100, 0.9, found=found) > 0
@@ -135,7 +139,12 @@ def space():
         BarrelLayer(name="pipe", radius=12.0, half_length=1e3, x_over_X0=0.003),
         *(
             BarrelLayer(
-                name=n, radius=r, half_length=1e3, x_over_X0=0.004, pitch=(0.03 if n != "d" else 0.06, 0.05), efficiency=e
+                name=n,
+                radius=r,
+                half_length=1e3,
+                x_over_X0=0.004,
+                pitch=(0.03 if n != "d" else 0.06, 0.05),
+                efficiency=e,
             )
             for n, r, e in layers
         ),
@@ -170,7 +179,9 @@ def test_gradients(space):
     at = jnp.asarray(space.init)
     gradient = np.asarray(jax.grad(log_loss)(at))
     step = 1e-5
-    differences = np.array([float(log_loss(at + step * e) - log_loss(at - step * e)) / (2 * step) for e in np.eye(len(at))])
+    differences = np.array(
+        [float(log_loss(at + step * e) - log_loss(at - step * e)) / (2 * step) for e in np.eye(len(at))]
+    )
     np.testing.assert_allclose(gradient, differences, rtol=1e-5, atol=1e-7)
     assert (np.abs(gradient) > 1e-4).all()
     # A first layer that is nearer, lighter and finer is better, and a more efficient second one.

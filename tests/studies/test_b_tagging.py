@@ -3,6 +3,8 @@
 import pytest
 
 import detopt
+from detopt.backend import jax, jnp
+from detopt.study.evaluate import array_space, make_evaluator
 
 
 @pytest.fixture(scope="module")
@@ -10,12 +12,17 @@ def path(root):
     return root / "studies/b_tagging.yaml"
 
 
-def test_the_trend(path):
-    """A second layer near the first is worse, and so are coarse pixels; the rate has a floor where the vertex is known worse."""
+def test_the_start_and_where_it_leads(path):
+    """As built; nearer to the beam, finer and lighter is better."""
     study = detopt.load(path)
     start = study.evaluate()["objectives"]["mistag"]
     assert start["title"] == "mistag rate at 90 % efficiency"
     assert start["value"] == pytest.approx(0.00754, rel=0.01)
+    space, evaluate = array_space(study), make_evaluator(study)
+    slope = jax.jit(jax.grad(lambda u: jnp.log(evaluate(space.place(u)).values[0])))(jnp.asarray(space.init))
+    slopes = dict(zip(space.names, slope.tolist(), strict=True))
+    assert all(slopes[f"L0.{number}"] > 0.1 for number in ("radius", "pitch.rphi", "x_over_X0"))
+    assert slopes["L2.radius"] < 0  # a lever arm
 
 
 @pytest.mark.slow
@@ -24,9 +31,7 @@ def test_four_times_fewer_mistags(path, tmp_path):
     initial, final = run.result["initial"], run.result["final"]
     assert all(c["value"] <= 0 for c in final["constraints"].values())
     assert final["objectives"]["mistag"]["value"] < 0.27 * initial["objectives"]["mistag"]["value"]
-    design = {n: v["final"] for n, v in run.result["variables"].items()} if isinstance(run.result["variables"], dict) else {
-        v["name"]: v["final"] for v in run.result["variables"]
-    }
+    design = {v["name"]: v["final"] for v in run.result["variables"]}
     # As near to the beam as allowed; the second layer leaves it a lever arm.
     assert design["L0.radius"] == pytest.approx(22.0, abs=0.01)
     assert 40 < design["L1.radius"] < 70
