@@ -25,7 +25,6 @@ detector:
 source: {type: beam, momentum: 50 GeV, spot: 20 mm}
 mode: sampled
 tracking: {min_hits: 2}
-physics: {scattering: false, energy_loss: false}
 variables:
   a.efficiency: {bounds: [80 %, 99 %]}
   c.span.x: {bounds: [20 mm, 80 mm]}
