@@ -27,7 +27,7 @@ mode: sampled
 tracking: {min_hits: 2}
 variables:
   a.efficiency: {bounds: [80 %, 99 %]}
-  c.span.x: {bounds: [20 mm, 80 mm]}
+  c.span.x: {bounds: [30 mm, 50 mm]}
 objectives:
   data: {type: data_rate, rate: 2 MHz, hit_size: 32 bit}
   kept: {type: data_rate, rate: 2 MHz, hit_size: 4 B, triggered: true}
@@ -73,7 +73,7 @@ def test_planes_times_efficiency_times_acceptance(line):
     ]
     for row, truth in zip(slopes.tolist(), known, strict=True):
         assert row[0] / 0.19 / PER_HIT == pytest.approx(truth[0], rel=0.02)
-        assert row[1] / 60 / PER_HIT == pytest.approx(truth[1], rel=0.05)
+        assert row[1] / 20 / PER_HIT == pytest.approx(truth[1], rel=0.05)
 
 
 def test_units(line):

@@ -31,9 +31,7 @@ def integral(cut, rate):
     outside = lambda e: np.exp(-e) * (ndtr(-cut + e / rate) + ndtr(-cut - e / rate))  # noqa: E731
     turn = min(cut * rate, 50.0)
     pieces = sorted({0.0, turn, min(turn + 10 * rate, 60.0), max(turn - 10 * rate, 0.0), 60.0})
-    return sum(
-        quad(outside, a, b, epsabs=0, epsrel=1e-11, limit=200)[0] for a, b in zip(pieces, pieces[1:], strict=False)
-    )
+    return sum(quad(outside, a, b, epsabs=0, epsrel=1e-11, limit=200)[0] for a, b in itertools.pairwise(pieces))
 
 
 @pytest.mark.parametrize("rate", [1e-3, 0.1, 0.7, 1.0, 3.0, 30.0, 500.0])
