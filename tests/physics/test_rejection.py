@@ -1,5 +1,7 @@
 """Mistag rates at a fixed efficiency: against integrals, tracks drawn one by one, limits, and differences."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.integrate import quad
