@@ -1,7 +1,7 @@
 """Units: "80 um" -> 0.08, and back.
 
-Inside detopt every number is in mm, GeV (c = 1), ns, tesla, radian, kEUR and mg: a density is the same number in mg/mm3 as
-in g/cm3. A unit is an exponent vector over the base
+Inside detopt every number is in mm, GeV (c = 1), ns, tesla, radian, kEUR, mg and byte: a density is the same number in
+mg/mm3 as in g/cm3. A unit is an exponent vector over the base
 dimensions and a factor to those base units, so that "60 kEUR/m2" and "0.2 GeV/c" are checked and converted alike.
 """
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 __all__ = ["Unit", "UnitError", "format_quantity", "parse_quantity", "parse_unit"]
 
-# Exponents of (length, energy, time, field, angle, money, mass); per cent and counts have none.
-_BASES = ("length", "energy", "time", "magnetic field", "angle", "money", "mass")
-_EXAMPLES = ("mm", "GeV", "ns", "T", "mrad", "kEUR", "kEUR/m2", "g", "g/cm3", "Hz")
+# Exponents of (length, energy, time, field, angle, money, mass, data); per cent and counts have none.
+_BASES = ("length", "energy", "time", "magnetic field", "angle", "money", "mass", "data")
+_EXAMPLES = ("mm", "GeV", "ns", "T", "mrad", "kEUR", "kEUR/m2", "g", "g/cm3", "Hz", "B", "MB/s")
 
 
 class UnitError(ValueError):
@@ -22,7 +22,7 @@ class UnitError(ValueError):
 
 @dataclass(frozen=True)
 class Unit:
-    """A factor to base units and the exponents of (length, energy, time, magnetic field, angle, money, mass)."""
+    """A factor to base units and the exponents of (length, energy, time, magnetic field, angle, money, mass, data)."""
 
     factor: float
     exponents: tuple[int, ...]
@@ -53,6 +53,7 @@ _SYMBOLS: dict[str, Unit] = {
     **{s: _base("money", f) for s, f in {"EUR": 1e-3, "kEUR": 1.0, "MEUR": 1e3}.items()},
     **{s: _base("mass", f) for s, f in {"ug": 1e-3, "mg": 1.0, "g": 1e3, "kg": 1e6}.items()},
     **{s: _base("time", f, -1) for s, f in {"Hz": 1e-9, "kHz": 1e-6, "MHz": 1e-3, "GHz": 1.0}.items()},
+    **{s: _base("data", f) for s, f in {"bit": 0.125, "B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}.items()},
     "%": _base("", 1e-2),
     "permille": _base("", 1e-3),
     "c": _base("", 1.0),  # "1 GeV/c" and "1 GeV" are the same momentum, since c = 1

@@ -28,6 +28,7 @@ class ExpectedTracks(NamedTuple):
     theta: Float[Array, " N"]  # rad^2
     efficiency: Float[Array, " N"]  # of a track
     z_efficiency: Float[Array, " N"]  # of a track whose z0 and theta are measured
+    hits: Float[Array, " N"]  # mean number, of a particle with or without a track
 
 
 def fewest_hits(detector: Detector) -> int:
@@ -128,4 +129,5 @@ def _expected_track(
         theta=mean(4, has_z) * jnp.sin(theta) ** 4,
         efficiency=probability_of_hits(stacked.efficiency, crossings.crossed & measured[:, 0], min_hits),
         z_efficiency=jnp.sum(jnp.where(has_z, probability, 0.0)),
+        hits=jnp.sum(jnp.where(crossings.crossed & measured[:, 0], stacked.efficiency, 0.0)),
     )

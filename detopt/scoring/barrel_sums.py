@@ -18,6 +18,7 @@ class Columns(NamedTuple):
 
     tracks: Float[Array, "*batch"]
     z_tracks: Float[Array, "*batch"]
+    hits: Float[Array, "*batch"]
     squares: Float[Array, "*batch 5"]  # weighted, of the residuals of tracks, kappa relative; 0 for what is not found
     weights: Float[Array, "*batch 5"]
 
@@ -42,6 +43,7 @@ def columns_of(design: Detector, particles: Particles, tracks: Tracks, charge: i
     return Columns(
         tracks.found.astype(weight.dtype),
         tracks.z_found.astype(weight.dtype),
+        tracks.hits.astype(weight.dtype),
         weight * jnp.where(counted, residual, 0.0) ** 2,
         weight,
     )

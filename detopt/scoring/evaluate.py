@@ -14,6 +14,7 @@ from detopt.reconstruction.expected import ExpectedTracks, expected_tracks, fewe
 from detopt.reconstruction.patterns import hit_patterns
 from detopt.scoring.core import GAUSSIAN
 from detopt.scoring.peak import Channel, Pairs, channel_of
+from detopt.scoring.rejection import mistag_rate
 from detopt.scoring.score import Score
 from detopt.simulation.physics import Physics
 from detopt.simulation.source import Decay, Gun
@@ -69,6 +70,12 @@ class View:
         index, weight = self._rows[(term.momentum, term.theta)]
         tracks = ExpectedTracks(*(column[index] for column in self._tracks))
         return Nodes(jnp.asarray(weight, tracks.efficiency.dtype), tracks.efficiency, tracks)
+
+    def mistag_rate(self, term: Any) -> Float[Array, ""]:
+        """Of a cut on d0 with the efficiency that a term asks for."""
+        nodes = self.nodes(term)
+        variance = nodes.variance("d0") + term.vertex**2
+        return mistag_rate(nodes.weight, nodes.measured("d0"), variance, term.flight, term.efficiency)
 
     def mean(self, term: Any) -> Float[Array, " k"]:
         """The weighted means of a term's statistics over the muons of a beam line or portal."""

@@ -139,7 +139,7 @@ class SampledEvaluator(ChunkedEvaluator):
         """Statistics of every chunk."""
         if not self.groups:
             dtype = jnp.result_type(*jax.tree.leaves(design))
-            none = Columns(*(jnp.zeros((self.chunks, *s), dtype) for s in ((0,), (0,), (0, 5), (0, 5))))
+            none = Columns(*(jnp.zeros((self.chunks, *s), dtype) for s in ((0,), (0,), (0,), (0, 5), (0, 5))))
             return Sums(none, jnp.zeros((self.chunks, 2), dtype))
         small, condition = self._cast(design), self._condition(design)
 
@@ -157,7 +157,7 @@ class SampledEvaluator(ChunkedEvaluator):
             variance[2] = jnp.full_like(variance[2], jnp.inf)
         tracks = ExpectedTracks(
             d0=variance[0], phi=variance[1], pt=variance[2], z0=variance[3], theta=variance[4],
-            efficiency=mean.muons.tracks, z_efficiency=mean.muons.z_tracks,
+            efficiency=mean.muons.tracks, z_efficiency=mean.muons.z_tracks, hits=mean.muons.hits,
         )  # fmt: skip
         rows = {group: (np.array([i]), np.ones(1)) for i, group in enumerate(self.groups)}
         head = HeadLoss(*mean.head) if self._with_head else None

@@ -107,6 +107,68 @@ class Efficiency(_Tracks):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rejection(_Tracks):
+    """Share of prompt particles that a cut on the significance of d0 tags as displaced, at a fixed efficiency.
+
+    The displaced ones have an exponential |d0|. Errors are Gaussian, with the mean variance of the hit patterns; a particle
+    without a track is not tagged. See `detopt.scoring.rejection`.
+    """
+
+    efficiency: Any = quantity("", above=0, below=1, doc="displaced particles that are tagged, of all")
+    flight: Any = quantity("mm", above=0, doc="mean |d0| of displaced tracks: about c tau of what decays")
+    vertex: Any = quantity("mm", min=0, default=0.0, doc="how well the place is known that prompt tracks come from")
+    goal: Literal["minimise"] = "minimise"
+    weight: Any = quantity("", min=0, default=1.0, doc="weight in the sum of logarithms that `optimise` minimises")
+    worst: Any = quantity("", above=0, default=None, doc="worst value of interest to a front")
+    unit: ClassVar[str] = ""
+    display_unit: ClassVar[str] = "%"
+
+    @property
+    def title(self) -> str:
+        """A few words for tables."""
+        return f"mistag rate at {100 * self.efficiency:g} % efficiency{self._at}"
+
+    def value(self, view: Any) -> Any:
+        """Mean over the source."""
+        return view.mistag_rate(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRate(_Tracks):
+    """What the hits of the source's particles add up to, in bytes a second.
+
+    Sensors that are crossed give a hit with their efficiency. Noise hits are not among them, nor are headers.
+    """
+
+    rate: Any = quantity("Hz", above=0, doc="particles of the source in a second")
+    hit_size: Any = quantity("B", above=0, doc="of one hit, as in 4 B or 32 bit")
+    triggered: bool = False  # only hits of particles that have tracks and pass the trigger
+    goal: Literal["minimise"] = "minimise"
+    weight: Any = quantity("", min=0, default=1.0, doc="weight in the sum of logarithms that `optimise` minimises")
+    worst: Any = quantity("GB/s", above=0, default=None, doc="worst value of interest to a front")
+    unit: ClassVar[str] = "GB/s"
+    display_unit: ClassVar[str] = "MB/s"
+    tracks: ClassVar[bool] = False
+
+    @property
+    def title(self) -> str:
+        """A few words for tables."""
+        return f"data rate{' after the trigger' if self.triggered else ''}{self._at}"
+
+    def statistics(self, muon: Any) -> Any:
+        """Number of hits of one muon in a beam line or portal."""
+        counted = muon.seen & muon.passes if self.triggered else muon.seen
+        return counted.sum().astype(muon.weight.dtype)[None]
+
+    def value(self, view: Any) -> Any:
+        """Mean number of hits of a particle, as bytes a second."""
+        if view.means is not None:
+            return view.mean(self)[0] * (self.rate * self.hit_size)
+        nodes = view.nodes(self)
+        return (nodes.weight * nodes.tracks.hits).sum() * (self.rate * self.hit_size)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Discrimination:
     """Cross-entropy, in bits a muon, of a head that tells displaced muons from prompt ones.
 
@@ -299,6 +361,8 @@ class EfficiencyLimit(_Tracks):
 OBJECTIVES: dict[str, type] = {
     "resolution": Resolution,
     "efficiency": Efficiency,
+    "rejection": Rejection,
+    "data_rate": DataRate,
     "cost": Cost,
     "discrimination": Discrimination,
     "fraction": Fraction,

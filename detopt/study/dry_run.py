@@ -12,6 +12,7 @@ from detopt.study.edges import check_bounds, check_ranges, check_sampled_bounds
 from detopt.study.estimators import estimators
 from detopt.study.evaluate import array_space, make_evaluator, make_sampler, score_as_dict
 from detopt.study.networks import make_head
+from detopt.study.reach import check_reach
 from detopt.study.studies import Study
 
 __all__ = ["dry_run"]
@@ -27,6 +28,7 @@ def dry_run(study: Study) -> dict[str, Any]:
     if study.mode == "sampled":
         return _sampled(study)
     check_ranges(study)
+    check_reach(study)
     evaluate = make_evaluator(study)
     if study.space.variables:
         check_bounds(study, array_space(study), evaluate.particles)

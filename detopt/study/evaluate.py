@@ -132,12 +132,14 @@ def evaluate_study(
     from detopt.study.audit import Auditor
     from detopt.study.differentiable import check_differentiable
     from detopt.study.edges import check_ranges
+    from detopt.study.reach import check_reach
 
     study = study if seed is None else replace(study, seed=seed)
     check_differentiable(study)
     if study.mode == "sampled":
         return Auditor(study, progress)(study.detector).score
     check_ranges(study)
+    check_reach(study)
     score = jax.jit(make_evaluator(study))(as_arrays(study.detector), None, jax.random.key(study.seed))
     return score_as_dict(study, score)
 

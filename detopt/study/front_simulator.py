@@ -18,6 +18,7 @@ from detopt.study.evaluate import array_space, evaluator_key, make_evaluator, ma
 from detopt.study.faults import BadInput, Fault
 from detopt.study.front_box import FrontBox
 from detopt.study.optimise import Infeasible
+from detopt.study.reach import check_reach
 from detopt.study.studies import Study
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class _Kind:
             evaluate: Any = make_sampler(study, study.front.events)
         else:
             check_ranges(study)
+            check_reach(study)
             evaluate = make_evaluator(study)
         # One by one where each is a scan over many events, all at once where it is a few small matrices.
         self.batch = BATCH if study.mode == "expected" else 1

@@ -21,6 +21,7 @@ from detopt.study.estimators import estimators
 from detopt.study.evaluate import array_space, make_evaluator, make_sampler, number
 from detopt.study.faults import BadInput, Fault
 from detopt.study.networks import make_head
+from detopt.study.reach import check_reach
 from detopt.study.studies import Study
 
 __all__ = ["check_gradients", "trained_head"]
@@ -70,6 +71,7 @@ def check_gradients(
             notes.append("the head is trained at the initial design, and held fixed")
     else:
         check_ranges(study)
+        check_reach(study)
         evaluate = make_evaluator(study)
         check_bounds(study, space, evaluate.particles)
     budget = Budget(keys, seconds, step, study.seed)

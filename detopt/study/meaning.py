@@ -10,7 +10,7 @@ from detopt.detector.cost import Prices, cost
 from detopt.detector.detector import Detector
 from detopt.inference.heads import VoxelHead
 from detopt.parameters import quantities
-from detopt.scoring.terms import Budget, Cost, Coverage, MaterialFloor, MinimumGap
+from detopt.scoring.terms import Budget, Cost, Coverage, DataRate, MaterialFloor, MinimumGap, Rejection
 from detopt.study.beams import check_beams
 from detopt.study.corners import extreme
 from detopt.study.room import check_room
@@ -35,6 +35,7 @@ def check_meaning(study: "Study", fault: Callable[..., None], notes: list[str]) 
         )
     if study.audit.longest > 1 and not isinstance(study.head, VoxelHead):
         fault(("audit", "longest"), "only heads of type voxels have exposures that could last longer")
+    _check_tracks(study, fault)
     if detector.frame == "barrel":
         _check_barrel(study, fault, notes)
     else:
@@ -43,6 +44,24 @@ def check_meaning(study: "Study", fault: Callable[..., None], notes: list[str]) 
         _check_limits(study, fault)
     check_room(study, fault)
     _check_prices(study, fault)
+
+
+def _check_tracks(study: "Study", fault: Callable[..., None]) -> None:
+    """What terms ask of tracks that only some detectors and modes know."""
+    for name, term in study.objectives.items():
+        if isinstance(term, Rejection) and study.detector.frame != "barrel":
+            fault(
+                ("objectives", name),
+                f"rejection is about d0, how far tracks pass the beam in a barrel; this one is a {study.detector.frame}",
+            )
+        elif isinstance(term, Rejection) and study.mode == "sampled":
+            fault(
+                ("objectives", name),
+                "rejection needs the error of d0 at each momentum and angle: mode: expected (or let a head tell displaced "
+                "tracks from prompt ones: {type: discrimination})",
+            )
+        if isinstance(term, DataRate) and term.triggered and study.detector.frame == "barrel":
+            fault(("objectives", name, "triggered"), "barrels have no trigger in this version: triggered: false")
 
 
 def _check_barrel(study: "Study", fault: Callable[..., None], notes: list[str]) -> None:

@@ -26,6 +26,7 @@ from detopt.study.edges import check_bounds, check_ranges
 from detopt.study.evaluate import array_space, make_evaluator, score_as_dict
 from detopt.study.faults import BadInput, Fault
 from detopt.study.placement import grid_start, radius_groups
+from detopt.study.reach import check_reach
 from detopt.study.resolution import resolution_table
 from detopt.study.run_inputs import manifest, write_inputs
 from detopt.study.studies import Study
@@ -102,6 +103,7 @@ def optimise_study(
         return optimise_sampled(study, out, progress, time_limit, command)
     started = time.monotonic()
     check_ranges(study)
+    check_reach(study)
     evaluate = make_evaluator(study)
     space = array_space(study)
     check_bounds(study, space, evaluate.particles)

@@ -53,6 +53,7 @@ def view_between(
             return View(design, prices, None, {}, head, {term: mean})
         columns = [s * jnp.exp(t * jnp.asarray(w, dtype)) for s, w in zip(_VARIANCES, swing[:5], strict=True)]
         columns += [0.55 + 0.44 * (jnp.sin(3 * t * jnp.asarray(w, dtype)) ** 2) for w in swing[5:]]
+        columns.append(4 * columns[5])
         weight = np.arange(1.0, _NODES + 1)
         rows = {
             (getattr(term, "momentum", None), getattr(term, "theta", None)): (np.arange(_NODES), weight / weight.sum())

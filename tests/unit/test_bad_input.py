@@ -185,6 +185,14 @@ STUDY = [
     case("unknown track parameter", ("of: d0", "of: §d1"), "expected d0 | z0 | pt | phi | theta"),
     case("wrong goal", ("goal: minimise", "goal: §maximise"), "expected minimise"),
     case("negative weight", ("weight: 1", "weight: §-1"), "must be >= 0"),
+    case("no efficiency", (D0, "d0: {type: rejection, efficiency: §0 %, flight: 450 um}"), "efficiency must be > 0, got 0 %"),
+    case("all of the efficiency", (D0, "d0: {type: rejection, efficiency: §100 %, flight: 450 um}"), "efficiency must be < 1, got 100 %"),
+    case("no flight", (D0, "d0: §{type: rejection, efficiency: 70 %}"), "flight is missing"),
+    case("flight of a time", (D0, "d0: {type: rejection, efficiency: 70 %, flight: §1.5 ps}"), "needs a length"),
+    case("rejection that is sampled", ("mode: expected", "mode: sampled"), (D0, "d0: §{type: rejection, efficiency: 70 %, flight: 450 um}"), "mode: expected"),
+    case("rate of a time", (D0, "d0: {type: data_rate, rate: §1 ns, hit_size: 4 B}"), "needs a 1/time"),
+    case("hits of no data", (D0, "d0: {type: data_rate, rate: 1 MHz, hit_size: §4}"), "needs a unit of data, got the bare number 4 (say, 4 B)"),
+    case("a barrel's trigger", (D0, "d0: {type: data_rate, rate: 1 MHz, hit_size: 4 B, triggered: §true}"), "barrels have no trigger"),
     case("unknown constraint", ("type: minimum_gap", "type: §minimal_gap"), "did you mean 'minimum_gap'"),
     case("constraint without its limit", ("gap: {type: minimum_gap, min: 5 mm}", "gap: §{type: minimum_gap}"), "min is missing"),
     case("limit of another dimension", ("  gap:", "  z0: {type: resolution, of: z0, max: §5 %}\n  gap:"), "needs a length"),
@@ -221,6 +229,19 @@ def test_study(folder, study_text, changes, messages):
 
 
 FIELD = ("field: {type: solenoid, B: 2 T}\n", "")
+
+
+def test_more_efficiency_than_tracks(folder, study_text, small_text, cli):
+    """Known once the design is scored."""
+    thin = small_text.replace("resolution: 5 um", "resolution: 5 um, efficiency: 60 %")
+    (folder / "small.yaml").write_text(thin)
+    text, places = marked(changed(study_text, [(D0, "d0: {type: rejection, efficiency: §70 %, flight: 450 um}")]))
+    (folder / "study.yaml").write_text(text)
+    for command in ("check", "evaluate", "optimise"):
+        answer = cli(command, folder / "study.yaml")
+        assert answer.code == 2
+        assert f"study.yaml:{places[0][0]}:{places[0][1]}" in answer.err
+        assert "only 60 % of the particles have" in " ".join(answer.err.split())
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,8 @@ from detopt.units import UnitError, format_quantity, parse_quantity, parse_unit
         ("7 g", "g", 7e3),
         ("1 MHz", "1/ns", 1e-3),
         ("5 kHz/m2", "1/s/m2", 5e-12),
+        ("32 bit", "B", 4.0),
+        ("3 MB/s", "GB/s", 3e-3),
     ],
 )
 def test_quantities(text, unit, value):
