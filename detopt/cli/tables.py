@@ -49,6 +49,8 @@ def score_tables(
             new = after["objectives"][name]
             row += [_show(new), _change(entry, new, (paired or {}).get(name))]
         rows.append(row)
+        if entry.get("statistics_only") is not None:
+            rows.append(_statistics_only(entry, None if after is None else after["objectives"][name]))
     for name, entry in before["constraints"].items():
         states = [entry] if after is None else [entry, after["constraints"][name]]
         rows.append([f"{name}: {entry['title']}", *(_met(s) for s in states), *([""] if after else [])])
@@ -59,6 +61,13 @@ def score_tables(
             row += [f"{after['cost']['total']:.1f} kEUR", f"{100 * (ratio - 1):+.1f} %"]
         rows.append(row)
     table("", ["", "score"] if after is None else ["", "before", "after", "change"], rows)
+
+
+def _statistics_only(old: dict[str, Any], new: dict[str, Any] | None) -> list[str]:
+    """The same measurement if nothing were uncertain but what data fluctuate by."""
+    both = [{**e, "value": e.get("statistics_only"), "error": 0.0} for e in (old, new) if e is not None]
+    row = ["  with statistics alone", *map(_show, both)]
+    return row if new is None else [*row, _change(*both)]
 
 
 def _change(old: dict[str, Any], new: dict[str, Any], paired: dict[str, float] | None = None) -> str:

@@ -155,6 +155,11 @@ def _answer(result: dict[str, Any]) -> Markup:
         apart = [sigmas(before, after, paired.get(name))] if sampled else []
         rows.append([named, *texts, percent(change), *apart, _verdict(word), *more[: len(third)]])
         said.append(tag("li", f"{title}: {texts[0]} → {texts[1]} ({percent(change)}, ", _verdict(word), ")"))
+        if number(after.get("statistics_only")) > 0:
+            alone = [o.get("statistics_only") for o in (before, after)]
+            change = number(alone[1]) / number(alone[0]) - 1
+            blank = [""] * (len(apart) + 1 + len(more[: len(third)]))
+            rows.append(["the same with statistics alone", *(quantity(v, unit, None) for v in alone), percent(change), *blank])
     columns = ["before", "after", "change", *(["in errors"] if sampled else []), "verdict", *third]
     tables = [table("Objectives", ["objective", *columns], rows)]
     limits = new.get("constraints") or {}

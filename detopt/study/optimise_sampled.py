@@ -188,7 +188,8 @@ class _JointSearch:
             learning_rate=study.search.learning_rate,
             steps=study.search.steps,
         )
-        self._pool = Pool(sampler.exposures)
+        if study.head is not None:
+            self._pool = Pool(sampler.exposures)
         self._train = eqx.filter_jit(self._trained)
         self.rows: list[dict[str, Any]] = []
         self.steps = 0
