@@ -89,3 +89,14 @@ def test_the_scene_files(readme, tmp_path, monkeypatch):
         load = detopt.load("cargo.yaml").part("load")
         assert load.voxels == (1, 2, 2)
         assert load.scene.materials[load.scene.index[0, 0, 1]].density == pytest.approx(11.35, rel=1e-3)
+
+
+def test_the_measurement(readme, root, tmp_path):
+    """Its lines fit into the study that ships."""
+    (lines,) = re.findall(r"```yaml\n(source: \{type: resonance.*?)```", readme, re.DOTALL)
+    text = (root / "studies/jpsi_peak.yaml").read_text()
+    kept = re.sub(r"(?m)^(source|objectives):\n(  .*\n)+", "", text)
+    assert kept.count("\n") < text.count("\n") - 10
+    (tmp_path / "threshold_plane.py").write_text((root / "studies/threshold_plane.py").read_text())
+    (tmp_path / "own.yaml").write_text(kept + lines)
+    assert detopt.load(tmp_path / "own.yaml").objectives["rate"].systematics.bump == 0.05
