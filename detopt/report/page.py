@@ -159,7 +159,9 @@ def _answer(result: dict[str, Any]) -> Markup:
             alone = [o.get("statistics_only") for o in (before, after)]
             change = number(alone[1]) / number(alone[0]) - 1
             blank = [""] * (len(apart) + 1 + len(more[: len(third)]))
-            rows.append(["the same with statistics alone", *(quantity(v, unit, None) for v in alone), percent(change), *blank])
+            rows.append(
+                ["the same with statistics alone", *(quantity(v, unit, None) for v in alone), percent(change), *blank]
+            )
     columns = ["before", "after", "change", *(["in errors"] if sampled else []), "verdict", *third]
     tables = [table("Objectives", ["objective", *columns], rows)]
     limits = new.get("constraints") or {}
