@@ -7,7 +7,7 @@ themselves and not of the detector's size.
 
 from typing import NamedTuple
 
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 __all__ = ["Deviation", "Hits", "Particles", "Rays", "Tracks", "Truth"]
 
@@ -50,7 +50,7 @@ class Tracks(NamedTuple):
     freedom: Float[Array, "*batch"]  # number of measured coordinates minus number of fitted parameters
     found: Bool[Array, "*batch"]  # enough hits for a track
     z_found: Bool[Array, "*batch"]  # and enough that measure the second coordinate
-    hits: Int[Array, "*batch"]  # their number, whether they make a track or not
+    hits: Float[Array, "*batch"]  # their number, whether they make a track or not
 
 
 class Rays(NamedTuple):

@@ -81,7 +81,7 @@ def fit_track(
         freedom=(jnp.sum(used) - fitted_number).astype(chi2.dtype),
         found=found,
         z_found=z_found,
-        hits=measured[0],
+        hits=measured[0].astype(chi2.dtype),
     )
 
 

@@ -43,7 +43,7 @@ def columns_of(design: Detector, particles: Particles, tracks: Tracks, charge: i
     return Columns(
         tracks.found.astype(weight.dtype),
         tracks.z_found.astype(weight.dtype),
-        tracks.hits.astype(weight.dtype),
+        tracks.hits,
         weight * jnp.where(counted, residual, 0.0) ** 2,
         weight,
     )
