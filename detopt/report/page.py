@@ -156,12 +156,10 @@ def _answer(result: dict[str, Any]) -> Markup:
         rows.append([named, *texts, percent(change), *apart, _verdict(word), *more[: len(third)]])
         said.append(tag("li", f"{title}: {texts[0]} → {texts[1]} ({percent(change)}, ", _verdict(word), ")"))
         if number(after.get("statistics_only")) > 0:
-            alone = [o.get("statistics_only") for o in (before, after)]
-            change = number(alone[1]) / number(alone[0]) - 1
+            alone = [number(o.get("statistics_only")) for o in (before, after)]
+            shown = [quantity(v, unit) for v in alone]
             blank = [""] * (len(apart) + 1 + len(more[: len(third)]))
-            rows.append(
-                ["the same with statistics alone", *(quantity(v, unit, None) for v in alone), percent(change), *blank]
-            )
+            rows.append(["the same with statistics alone", *shown, percent(alone[1] / alone[0] - 1), *blank])
     columns = ["before", "after", "change", *(["in errors"] if sampled else []), "verdict", *third]
     tables = [table("Objectives", ["objective", *columns], rows)]
     limits = new.get("constraints") or {}

@@ -50,7 +50,7 @@ with styled():
             markersize=14 - 1.6 * i,
             label=question,
         )
-    ax.set(xlabel="efficiency for pairs [%]", ylabel="mass resolution [MeV]", xlim=(25, None), ylim=(8, 24))
+    ax.set(xlabel="efficiency for pairs [%]", ylabel="mass resolution [MeV]", xlim=(25, None), ylim=(8, 28))
     ax.legend(loc="upper left", fontsize="small")
     figure.say(0.3, "Six questions, and where on the front their answers are")
 print(f"figure: {save(figure, options.out, '1_front')}")
@@ -70,15 +70,14 @@ print(f"figure: {save(figure, options.out, '1_front')}")
 #   and precision is needed again.
 
 # %%
-print(
-    f"{'':30}{'sigma(mu) [%]':>16}{'threshold':>11}{'last plane':>12}{'efficiency':>12}{'resolution':>12}{'efficient end':>15}"
-)
+columns = ("sigma(mu) [%]", "threshold", "last plane", "efficiency", "resolution", "at the end")
+print(f"{'':30}{columns[0]:>16}" + "".join(f"{column:>12}" for column in columns[1:]))
 for question, errors in found.errors.items():
     at, end = found.best(question), found.most_efficient()
     value = f"{100 * errors[at]:.2f} ± {100 * found.spread[question][at]:.2f}"
     print(
-        f"{question:30}{value:>16}{peak.THRESHOLDS[at[0]]:>11.1f}{peak.PLACES[at[1]] / 1e3:>10.1f} m"
-        f"{100 * found.efficiency[at]:>10.1f} %{1e3 * found.resolution[at]:>8.1f} MeV{errors[end] / errors[at]:>13.2f} x"
+        f"{question:30}{value:>16}{peak.THRESHOLDS[at[0]]:>12.1f}{peak.PLACES[at[1]] / 1e3:>10.1f} m"
+        f"{100 * found.efficiency[at]:>10.1f} %{1e3 * found.resolution[at]:>8.1f} MeV{errors[end] / errors[at]:>10.2f} x"
     )
 with styled():
     figure = Drawing(6.6, 4.4)
@@ -142,5 +141,6 @@ print(f"figure: {save(figure, options.out, '3_spectra')}")
 # 3. Let four hits make a track (`tracking: {min_hits: 4}`). Which question gains most?
 #
 # Solutions: (1) towards efficiency, the corner of no background. (2) The bump counts as soon as its share of what is under
-# the peak, bump x B, is as large as $\sqrt{S+B}$: here B under the peak is about 2 000, and so at 2 %. (3) Those that ask
+# the peak, bump x B, is as large as $\sqrt{S+B}$: here B under the peak is about
+# 1 900 and S 500, and so at 2 to 3 %. (3) Those that ask
 # for efficiency at high thresholds: four of six are found where five are not, so the planes can afford a higher threshold.
