@@ -186,7 +186,7 @@ def convergence(run: Any) -> Figure | None:
 def cost(run: Any) -> Figure | None:
     """What the detector costs, by component and in total, before and after, and the budget where there is one."""
     before, after = (run.result[which].get("cost") or {} for which in ("initial", "final"))
-    if not after:
+    if len(after) < 2:  # there are no prices
         return None
     parts = sorted((k for k in {**before, **after} if k != "total"), key=lambda k: -number(after.get(k, 0.0) or 0.0))
     rows = [("total", number(before.get("total")), number(after.get("total")))]

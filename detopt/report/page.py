@@ -183,7 +183,7 @@ def _answer(result: dict[str, Any]) -> Markup:
     if (rivals := _rivals(result)) is not None:
         tables.append(rivals)
     costs = [number((score.get("cost") or {}).get("total")) for score in (old, new)]
-    if math.isfinite(costs[1]):
+    if len(new.get("cost") or {}) > 1 and math.isfinite(costs[1]):  # there are prices
         said.append(tag("li", f"total cost: {_money(costs[0])} → {_money(costs[1])}"))
     errors = "Computed without sampling: the values have no statistical error."
     if sampled:
@@ -284,7 +284,7 @@ def _variables(result: dict[str, Any]) -> Markup | None:
 
 def _cost(result: dict[str, Any]) -> Markup | None:
     before, after, other = ((result.get(which) or {}).get("cost") or {} for which in DESIGNS)
-    if not after:
+    if len(after) < 2:  # there are no prices
         return None
     rows, third = [], [DESIGNS["without"]] if other else []
     for key in sorted({**before, **after, **other}, key=lambda key: key == "total"):

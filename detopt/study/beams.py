@@ -8,7 +8,7 @@ from detopt.detector.detector import Detector
 from detopt.detector.elements import BODIES
 from detopt.scoring.measurements import Peak
 from detopt.scoring.places import Outside
-from detopt.scoring.terms import BEAM, OBJECTIVES, Coverage
+from detopt.scoring.terms import BEAM, Coverage
 from detopt.simulation.source import Beam, Cosmic, Decay, Gun, Resonance, check_frame, word_of
 from detopt.study.corners import extreme
 from detopt.study.scene_rules import check_scene_questions
@@ -78,7 +78,7 @@ def _check_peaks(study: "Study", fault: Fault) -> None:
         if not isinstance(term, Peak):
             continue
         if not isinstance(source, Resonance):
-            fault(("objectives", name), f"{word_of_term(term)} is about pairs of muons: source: {{type: resonance, …}}")
+            fault(("objectives", name), f"{name} is about pairs of muons: source: {{type: resonance, …}}")
             continue
         mass, (low, high) = source.shape[0], term.window
         if not low < mass < high:
@@ -90,11 +90,6 @@ def _check_peaks(study: "Study", fault: Fault) -> None:
             fault(("source",), f"background is to be simulated: give the source a continuum: {ends}")
         elif term.background and not (source.continuum[0] <= low and high <= source.continuum[1]):
             fault(("objectives", name, "window"), "the window reaches beyond the continuum of the source")
-
-
-def word_of_term(term: Any) -> str:
-    """The `type` of an objective."""
-    return next(word for word, cls in OBJECTIVES.items() if cls is type(term))
 
 
 def _check_aim(study: "Study", source: Cosmic, fault: Fault) -> None:

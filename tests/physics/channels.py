@@ -52,3 +52,24 @@ def padded(templates):
     """The same with empty bins at the end."""
     missing = BINS - templates.nominal.shape[-1]
     return Templates(*(jnp.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, missing)]) for a in vars(templates).values()))
+
+
+def from_hessian(model, data):
+    """The error of mu from second differences of pyhf's log likelihood, without the parameters that it fixes."""
+    start = np.array(model.config.suggested_init())
+    moving = np.flatnonzero(~np.array(model.config.suggested_fixed()))
+    step = 2e-3 * np.eye(len(start))[moving]
+
+    def value(shift):
+        return -float(model.logpdf(start + shift, data)[0])
+
+    middle, count = value(0.0), len(moving)
+    up, down = [value(s) for s in step], [value(-s) for s in step]
+    hessian = np.empty((count, count))
+    for i in range(count):
+        for j in range(i + 1):
+            both = value(step[i] + step[j]) + value(-step[i] - step[j])
+            hessian[i, j] = hessian[j, i] = (both - up[i] - down[i] - up[j] - down[j] + 2 * middle) / 2
+    hessian /= 2e-3**2
+    mu = list(moving).index(model.config.poi_index)
+    return float(np.sqrt(np.linalg.inv(hessian)[mu, mu]))

@@ -16,7 +16,10 @@ from detopt.simulation.muon import MUON_MASS
 from detopt.simulation.muon_pairs import mass_of, mirrored, pair_carriers, pair_kinds, pairs
 from detopt.simulation.source import Resonance
 from detopt.simulation.start import Start
-from detopt.study.evaluate import make_sampler
+from detopt.study.evaluate import array_space, make_sampler
+from detopt.study.measurements import measurements
+
+from .channels import from_hessian
 
 pytestmark = pytest.mark.physics
 
@@ -188,3 +191,64 @@ def test_what_a_measurement_tells(simulated):
     error = math.sqrt(within + below + (0.05 * below) ** 2) / within
     assert counting == pytest.approx(error, rel=0.2)
     assert (np.asarray(score.errors) > 0).all()
+
+
+RANDOM = """
+variables:
+  S1.z: {bounds: [0.1 m, 0.4 m]}
+  S5.z: {bounds: [3.2 m, 3.7 m]}
+  S6.z: {bounds: [3.75 m, 6 m]}
+  S6.span: {bounds: [0.6 m, 1.5 m]}
+  S4.resolution: {bounds: [50 um, 300 um]}
+  S3.efficiency: {bounds: [80 %, 99 %]}
+  S2.x_over_X0: {bounds: [0.5 %, 3 %]}
+"""
+FULL = """
+objectives:
+  Z: {type: significance, signal: 1000, background: 1e5 1/GeV, window: [2.8 GeV, 3.4 GeV], bins: 30,
+      systematics: {signal: 3 %, background: 5 %, slope: 10 %, bump: 2 %, mass_scale: 0.1 %, resolution: 10 %}}
+"""
+
+
+def with_systematics(tmp_path, events=4096):
+    text = STUDY[: STUDY.index("objectives:")] + RANDOM + FULL + f"search: {{type: gradient, events: {events}}}\n"
+    path = tmp_path / "random.yaml"
+    path.write_text(text)
+    return detopt.load(path)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:jsonschema.RefResolver is deprecated:DeprecationWarning")
+def test_random_designs_pyhf_closure(tmp_path):
+    """What is simulated in 20 random designs, and exported: pyhf finds the same significance, error and limit."""
+    pyhf = pytest.importorskip("pyhf", reason="pyhf is not installed: it comes with detopt[pyhf]")
+    study = with_systematics(tmp_path, 16_384)
+    sampler, space = make_sampler(study, 16_384), array_space(study)
+    means = jax.jit(lambda u: sampler.with_means(space.place(u), None, jax.random.key(1))[2])
+    pyhf.set_backend("numpy", pyhf.optimize.scipy_optimizer(tolerance=1e-9, maxiter=20_000))
+    for u in np.random.default_rng(1).uniform(size=(20, len(space))):
+        measured = measurements(study, sampler.peaks(means(jnp.asarray(u))))["Z"]
+        told, both = measured.answers(), pyhf.Workspace(measured.workspace())
+        model = both.model()
+        data, config = both.data(model), model.config
+        fit = config.suggested_init(), config.suggested_bounds(), config.suggested_fixed()
+        q = pyhf.infer.test_statistics.q0(0.0, data, model, *fit)
+        assert told["significance"] == pytest.approx(np.sqrt(q), rel=1e-4)
+        start = np.array(fit[0])
+        without = start.copy()
+        without[config.poi_index] = 0.0
+        background = model.expected_data(without)
+        CLs = pyhf.infer.hypotest(told["upper_limit"], background, model, test_stat="qtilde", return_expected=True)[1]
+        assert float(CLs) == pytest.approx(0.05, rel=2e-3)
+        assert told["sigma_mu"] == pytest.approx(from_hessian(model, np.asarray(data)), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_gradients_of_the_significance(tmp_path):
+    """To positions, sizes, resolutions, efficiencies and thicknesses, with all nuisances profiled, against differences."""
+    study = with_systematics(tmp_path, 8192)
+    answer = study.gradients(seed=1, seconds=1800)
+    for row in answer["parameters"]:
+        print(row["name"], row["bias_percent"], row["z"], row["verdict"])
+        assert abs(row["z"]) < 4
+        assert row["verdict"] != "fail"

@@ -9,7 +9,7 @@ from detopt.scoring.likelihood import discovery_significance, signal_error, uppe
 from detopt.scoring.model_faults import faults
 from detopt.scoring.workspace import workspace
 
-from .channels import CONSTRAINED, MIXED, channel, padded
+from .channels import CONSTRAINED, MIXED, channel, from_hessian, padded
 
 pyhf = pytest.importorskip("pyhf", reason="pyhf is not installed: it comes with detopt[pyhf]")
 
@@ -39,27 +39,6 @@ def in_pyhf(templates, nuisances):
     data = both.data(model)
     np.testing.assert_allclose(data, model.expected_data(start), rtol=1e-12)
     return model, np.asarray(data), model.expected_data(without)
-
-
-def from_hessian(model, data):
-    """The error of mu from second differences of pyhf's log likelihood, without the parameters that it fixes."""
-    start = np.array(model.config.suggested_init())
-    moving = np.flatnonzero(~np.array(model.config.suggested_fixed()))
-    step = 2e-3 * np.eye(len(start))[moving]
-
-    def value(shift):
-        return -float(model.logpdf(start + shift, data)[0])
-
-    middle, count = value(0.0), len(moving)
-    up, down = [value(s) for s in step], [value(-s) for s in step]
-    hessian = np.empty((count, count))
-    for i in range(count):
-        for j in range(i + 1):
-            both = value(step[i] + step[j]) + value(-step[i] - step[j])
-            hessian[i, j] = hessian[j, i] = (both - up[i] - down[i] - up[j] - down[j] + 2 * middle) / 2
-    hessian /= 2e-3**2
-    mu = list(moving).index(model.config.poi_index)
-    return float(np.sqrt(np.linalg.inv(hessian)[mu, mu]))
 
 
 def compare(nuisances, bins, simulated, seed):

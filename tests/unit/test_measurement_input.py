@@ -45,7 +45,7 @@ CASES = {
     "free uncertainty": ("{background: 5 %}", "{background: {init: 5 %, bounds: [1 %, 9 %]}}", "cannot be a variable"),
     "single muons": (
         "{type: resonance, resonance: J/psi, pz_mean: 15 GeV, pt_mean: 1 GeV, continuum: [2.8 GeV, 3.4 GeV]}",
-        "{type: beam, momentum: 10 GeV}", "significance is about pairs of muons",
+        "{type: beam, momentum: 10 GeV}", "Z is about pairs of muons",
     ),
     "nothing sideways": (", pt_mean: 1 GeV", "", "give pz_mean and pt_mean"),
     "no magnet": ("  field: {type: dipole, B: 2 T, z: [1 m, 3 m]}\n", "", "pairs of muons need a magnet"),
