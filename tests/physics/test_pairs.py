@@ -205,7 +205,7 @@ variables:
 """
 FULL = """
 objectives:
-  Z: {type: significance, signal: 1000, background: 1e5 1/GeV, window: [2.8 GeV, 3.4 GeV], bins: 30,
+  Z: {type: significance, signal: 1000, background: 1e5 1/GeV, window: [2.98 GeV, 3.22 GeV], bins: 12,
       systematics: {signal: 3 %, background: 5 %, slope: 10 %, bump: 2 %, mass_scale: 0.1 %, resolution: 10 %}}
 """
 
@@ -218,6 +218,7 @@ def with_systematics(tmp_path, events=4096):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 @pytest.mark.filterwarnings("ignore:jsonschema.RefResolver is deprecated:DeprecationWarning")
 def test_random_designs_pyhf_closure(tmp_path):
     """What is simulated in 20 random designs, and exported: pyhf finds the same significance, error and limit."""
@@ -244,6 +245,7 @@ def test_random_designs_pyhf_closure(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 def test_gradients_of_the_significance(tmp_path):
     """To positions, sizes, resolutions, efficiencies and thicknesses, with all nuisances profiled, against differences."""
     study = with_systematics(tmp_path, 8192)
