@@ -56,8 +56,8 @@ def mutated(draw):
 
 
 def loads_or_refuses(path: Path) -> None:
-    # Memory of earlier tests may have to be brought back first: what is slow twice is slow.
-    assert min(seconds_to_load(path) for _ in range(2)) < 2
+    # A machine may stand still for a while, and counts that: what is slow five times is slow.
+    assert any(seconds_to_load(path) < 2 for _ in range(5))
 
 
 def seconds_to_load(path: Path) -> float:
