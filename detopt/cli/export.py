@@ -40,15 +40,15 @@ def pyhf(
 
     The data are those expected (Asimov's). With it come detopt's own answers, which pyhf's agree with.
     """
-    from detopt.study.measurements import measure
+    from detopt.study.audit import Auditor
+    from detopt.study.measurements import check_measures
     from detopt.study.points import design_of
 
     if out.exists():
         fail(f"{out} exists: choose another file with --out", 2)
     study, detector = design_of(design)
-    if not quiet:
-        print(f"simulating {study.audit.events} pairs", file=sys.stderr)
-    found = measure(study, detector)
+    check_measures(study)
+    found = Auditor(study, None if quiet else (lambda line: print(line, file=sys.stderr)))(detector).measurements
     if objective is None and len(found) > 1:
         fail(f"{study.name} has several measurements: choose with --objective {' | '.join(found)}", 2)
     name = next(iter(found)) if objective is None else objective
@@ -59,9 +59,8 @@ def pyhf(
     except OSError as error:
         fail(f"cannot write {out}: {error.strerror}", 2)
     answers = found[name].answers()
-    told = {"file": str(out), **{k: answers[k] for k in ("significance", "sigma_mu", "upper_limit")}}
     if as_json:
-        print_json(told)
+        print_json({"file": str(out), **answers})
         return
     print(f"the workspace: {out}")
     for label, key in (

@@ -42,6 +42,8 @@ def score_tables(
     before: dict[str, Any], after: dict[str, Any] | None, paired: dict[str, dict[str, float]] | None = None
 ) -> None:
     """Print a score, or two and how they differ; `paired` has the differences and their errors, where these are known."""
+    from detopt.report.text import has_prices
+
     rows = []
     for name, entry in before["objectives"].items():
         row = [f"{name}: {entry['title']}", _show(entry)]
@@ -54,7 +56,7 @@ def score_tables(
     for name, entry in before["constraints"].items():
         states = [entry] if after is None else [entry, after["constraints"][name]]
         rows.append([f"{name}: {entry['title']}", *(_met(s) for s in states), *([""] if after else [])])
-    if len(before["cost"]) > 1:  # there are prices
+    if has_prices(before):
         row = ["total cost", f"{before['cost']['total']:.1f} kEUR"]
         if after is not None:
             ratio = after["cost"]["total"] / before["cost"]["total"] if before["cost"]["total"] else 1.0

@@ -37,7 +37,7 @@ class PairMass(NamedTuple):
     """The mass of a pair of muons in GeV."""
 
     truth: Float[Array, ""]
-    measured: Float[Array, ""]  # from both tracks; the true one where these were not found
+    measured: Float[Array, ""]  # from both tracks; 1 where these were not found
     variance: Float[Array, ""]  # that the fits claim; 1 where they found none
     background: Bool[Array, ""]  # it is not from the resonance
 

@@ -13,7 +13,7 @@ from detopt.report.drawing import draw_layout
 from detopt.report.exposures import exposures
 from detopt.report.head import head
 from detopt.report.style import AFTER, BEFORE, FAINT, INK, PAPER, THIRD, WARNING, Drawing, log_ticks, plain, styled
-from detopt.report.text import DESIGNS, number, quantity
+from detopt.report.text import DESIGNS, has_prices, number, quantity
 
 __all__ = ["FIGURES", "convergence", "cost", "layout", "layout_without", "resolution", "variables"]
 
@@ -185,9 +185,9 @@ def convergence(run: Any) -> Figure | None:
 
 def cost(run: Any) -> Figure | None:
     """What the detector costs, by component and in total, before and after, and the budget where there is one."""
-    before, after = (run.result[which].get("cost") or {} for which in ("initial", "final"))
-    if len(after) < 2:  # there are no prices
+    if not has_prices(run.result["final"]):
         return None
+    before, after = (run.result[which].get("cost") or {} for which in ("initial", "final"))
     parts = sorted((k for k in {**before, **after} if k != "total"), key=lambda k: -number(after.get(k, 0.0) or 0.0))
     rows = [("total", number(before.get("total")), number(after.get("total")))]
     rows += [(key.replace("_", " "), *(number(c.get(key, 0.0)) for c in (before, after))) for key in parts[:12]]

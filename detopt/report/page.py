@@ -11,7 +11,7 @@ from detopt.report.figures import FIGURES
 from detopt.report.head import CAPTIONS, audit, comparison
 from detopt.report.markup import Markup, table, tag
 from detopt.report.style import save, svg
-from detopt.report.text import DESIGNS, MISSING, count, difference, number, pairs, percent, quantity, sigmas
+from detopt.report.text import DESIGNS, MISSING, count, difference, has_prices, number, pairs, percent, quantity, sigmas
 from detopt.runs import RunError
 
 __all__ = ["figure_of", "provenance", "write_page", "write_report"]
@@ -183,7 +183,7 @@ def _answer(result: dict[str, Any]) -> Markup:
     if (rivals := _rivals(result)) is not None:
         tables.append(rivals)
     costs = [number((score.get("cost") or {}).get("total")) for score in (old, new)]
-    if len(new.get("cost") or {}) > 1 and math.isfinite(costs[1]):  # there are prices
+    if has_prices(new) and math.isfinite(costs[1]):
         said.append(tag("li", f"total cost: {_money(costs[0])} → {_money(costs[1])}"))
     errors = "Computed without sampling: the values have no statistical error."
     if sampled:
@@ -283,9 +283,9 @@ def _variables(result: dict[str, Any]) -> Markup | None:
 
 
 def _cost(result: dict[str, Any]) -> Markup | None:
-    before, after, other = ((result.get(which) or {}).get("cost") or {} for which in DESIGNS)
-    if len(after) < 2:  # there are no prices
+    if not has_prices(result["final"]):
         return None
+    before, after, other = ((result.get(which) or {}).get("cost") or {} for which in DESIGNS)
     rows, third = [], [DESIGNS["without"]] if other else []
     for key in sorted({**before, **after, **other}, key=lambda key: key == "total"):
         old, new = (number(c.get(key, 0.0)) for c in (before, after))

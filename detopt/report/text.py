@@ -5,7 +5,19 @@ from typing import Any
 
 from detopt.units import UnitError, format_quantity, parse_unit
 
-__all__ = ["DESIGNS", "MISSING", "count", "difference", "number", "pairs", "percent", "quantity", "sigmas", "unit"]
+__all__ = [
+    "DESIGNS",
+    "MISSING",
+    "count",
+    "difference",
+    "has_prices",
+    "number",
+    "pairs",
+    "percent",
+    "quantity",
+    "sigmas",
+    "unit",
+]
 
 MISSING = "–"
 DESIGNS = {"initial": "before", "final": "after", "without": "optimum without the head's loss"}
@@ -31,6 +43,11 @@ def scale(symbol: str) -> float:
         return parse_unit(symbol or "1").factor
     except UnitError:
         return 1.0
+
+
+def has_prices(score: dict[str, Any]) -> bool:
+    """Whether a study has prices: without them a design costs nothing in total, and has no parts that cost."""
+    return len(score.get("cost") or {}) > 1
 
 
 def quantity(value: Any, symbol: str = "", error: Any = 0.0, digits: int = 4) -> str:

@@ -168,10 +168,11 @@ class BeamMuons:
         muon = self.muon(line, draws, decided)
         return muon.weight, *(term.features(muon) if _sums(term) else statistics_of(term, muon) for term in self.terms)
 
-    def total(self, weight: Float[Array, " N"], *pieces: Float[Array, "N ..."]) -> Float[Array, " k"]:
+    def total(self, pieces: tuple[Float[Array, "N ..."], ...]) -> Float[Array, " k"]:
         """The sum of `statistics` over N muons, of their `pieces`."""
+        weight, *of_terms = pieces
         columns = [jnp.sum(weight)[None]]
-        for term, piece in zip(self.terms, pieces, strict=True):
+        for term, piece in zip(self.terms, of_terms, strict=True):
             columns.append(term.sums(piece, weight) if _sums(term) else weight @ piece)
         return jnp.concatenate(columns)
 

@@ -65,6 +65,6 @@ class BeamPairs(BeamMuons):
         """Of one pair, what `total` makes sums of."""
         return (self.statistics(line, draws, decided),)
 
-    def total(self, weight: Array, *pieces: Float[Array, "N ..."]) -> Float[Array, " k"]:
+    def total(self, pieces: tuple[Float[Array, "N ..."], ...]) -> Float[Array, " k"]:
         """The sum of `statistics` over N pairs."""
-        return jnp.sum(weight, axis=0)
+        return jnp.sum(pieces[0], axis=0)

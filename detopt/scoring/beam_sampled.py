@@ -108,7 +108,7 @@ class BeamEvaluator(ChunkedEvaluator):
         draws, decided = self.muons.draws(key, self.chunk, line.stops.middle.dtype), undecided(line)
         if self.muons.looks == 1:
             pieces = jax.vmap(lambda d: self.muons.pieces(line, d, decided), in_axes=-1)(draws)
-            return self.muons.total(*pieces) / self.chunk
+            return self.muons.total(pieces) / self.chunk
         looks = jax.random.split(stream(key, "looks"), self.chunk)
         return jnp.mean(
             jax.vmap(lambda d, k: self.muons.often(line, d, decided, k), in_axes=(-1, 0))(draws, looks), axis=0
@@ -133,12 +133,9 @@ class BeamEvaluator(ChunkedEvaluator):
 
     def peaks(self, mean: Float[Array, " k"]) -> dict[str, Channel]:
         """The measurements among the objectives, of mean statistics."""
+        asked = {name: term for name, term in self.objectives.items() if of_pairs(term)}
         means, pairs = self._means(mean), self._pairs()
-        return (
-            {}
-            if pairs is None
-            else {n: channel_of(t, means[t], pairs) for n, t in self.objectives.items() if of_pairs(t)}
-        )
+        return {} if pairs is None else {name: channel_of(t, means[t], pairs) for name, t in asked.items()}
 
     def _means(self, mean: Float[Array, " k"]) -> dict[Any, Float[Array, " n"]]:
         """Of the statistics of each term."""

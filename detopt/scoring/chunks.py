@@ -16,6 +16,7 @@ from detopt.detector.cost import Prices
 from detopt.detector.detector import Detector
 from detopt.parameters import Space
 from detopt.scoring.evaluate import limits_of
+from detopt.scoring.peak import Channel
 from detopt.scoring.score import Score
 from detopt.simulation.physics import Physics
 from detopt.simulation.source import Source
@@ -87,6 +88,10 @@ class ChunkedEvaluator(ABC):
     @abstractmethod
     def _readout(self, design: Detector, mean: Any) -> Score:
         """The score of mean statistics: anything nonlinear happens here."""
+
+    def peaks(self, mean: Any) -> dict[str, Channel]:
+        """The measurements among the objectives, of mean statistics; there are none where muons do not come in pairs."""
+        return {}
 
     def __call__(self, design: Detector, head: Any, key: jax.Array) -> Score:
         """Score a design whose numbers are arrays (see `as_arrays`) with one head, on events of one key."""

@@ -3,6 +3,7 @@
 What they mean is in `detopt.scoring.peak` and `detopt.scoring.likelihood`.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -29,7 +30,7 @@ class Systematics:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Peak:
+class Peak(ABC):
     """The peak of a resonance in the mass of two muons, over a background that is smooth.
 
     `signal` and `background` are what is made, wherever it flies: those pairs are measured whose muons are both found and
@@ -48,14 +49,18 @@ class Peak:
     )
     systematics: Systematics = field(default_factory=Systematics)
     simulation_error: bool = True  # the statistics of simulated signal count as an uncertainty, bin by bin
+    weight: Any = quantity("", min=0, default=1.0, doc="weight in the sum of logarithms that `optimise` minimises")
+    worst: Any = quantity("", above=0, default=None, doc="worst value of interest to a front")
+    unit: ClassVar[str] = ""
+    display_unit: ClassVar[str] = ""
 
     def value(self, view: Any) -> Any:
         """Expected of the design."""
         return self.asks(view.peak(self))
 
+    @abstractmethod
     def asks(self, channel: Any) -> Any:
         """What is wanted of a statistical model."""
-        raise NotImplementedError
 
     def faults(self) -> list[tuple[str, str]]:
         """What is wrong across fields: pairs of the field to blame and a message."""
@@ -79,18 +84,14 @@ class Significance(Peak):
     """Expected discovery significance: the square root of q0 for the Asimov data set, in standard deviations."""
 
     goal: Literal["maximise"] = "maximise"
-    weight: Any = quantity("", min=0, default=1.0, doc="weight in the sum of logarithms that `optimise` minimises")
-    worst: Any = quantity("", above=0, default=None, doc="worst value of interest to a front")
-    unit: ClassVar[str] = ""
-    display_unit: ClassVar[str] = ""
     title: ClassVar[str] = "expected discovery significance (standard deviations)"
 
     def faults(self) -> list[tuple[str, str]]:
         """As those of any peak, and no background."""
-        lacking = (
-            [] if self.background else [("background", "without background one event is a discovery: use signal_error")]
-        )
-        return [*super().faults(), *lacking]
+        found = super().faults()
+        if not self.background:
+            found.append(("background", "without background one event is a discovery: use signal_error"))
+        return found
 
     def asks(self, channel: Any) -> Any:
         """What is wanted of a statistical model."""
@@ -102,9 +103,6 @@ class SignalError(Peak):
     """Expected relative uncertainty of the signal's rate, sigma(mu)."""
 
     goal: Literal["minimise"] = "minimise"
-    weight: Any = quantity("", min=0, default=1.0, doc="weight in the sum of logarithms that `optimise` minimises")
-    worst: Any = quantity("", above=0, default=None, doc="worst value of interest to a front")
-    unit: ClassVar[str] = ""
     display_unit: ClassVar[str] = "%"
     title: ClassVar[str] = "expected uncertainty of the signal's rate (relative)"
 
@@ -118,10 +116,6 @@ class UpperLimit(Peak):
     """Expected CLs limit at 95 % on the signal's rate, relative to what is expected, if there is none."""
 
     goal: Literal["minimise"] = "minimise"
-    weight: Any = quantity("", min=0, default=1.0, doc="weight in the sum of logarithms that `optimise` minimises")
-    worst: Any = quantity("", above=0, default=None, doc="worst value of interest to a front")
-    unit: ClassVar[str] = ""
-    display_unit: ClassVar[str] = ""
     title: ClassVar[str] = "expected 95 % CLs limit on the signal's rate (relative)"
 
     def asks(self, channel: Any) -> Any:

@@ -177,7 +177,7 @@ def _counted(term: Peak, templates: Templates, mass: float) -> Templates:
     """One bin of those around the peak that promise most: S^2 / (S + B + (systematics of the background)^2)."""
     distance = np.abs(_edges(term)[:-1] + (term.window[1] - term.window[0]) / term.bins / 2 - mass)
     order = np.argsort(distance, kind="stable")
-    # Bins come in pairs, one on each side; a window that ends between the two of a pair would be no worse or better.
+    # From the peak outwards, to both sides in turn: the window is symmetric to within a bin.
     summed = jnp.cumsum(jax.lax.stop_gradient(templates.nominal[:, order]), axis=1)
     background = summed[1] if len(summed) > 1 else jnp.zeros_like(summed[0])
     unsure = jnp.hypot(jnp.asarray(term.systematics.background), jnp.asarray(term.systematics.bump))

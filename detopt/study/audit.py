@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
@@ -26,13 +26,12 @@ from detopt.inference.portal_network import PortalNetwork
 from detopt.inference.stored import with_leaves
 from detopt.inference.training import batch, train
 from detopt.runs import Run, RunError
-from detopt.scoring.beam_sampled import BeamEvaluator
 from detopt.scoring.score import Score
 from detopt.simulation.streams import stream
 from detopt.study.compare import compare_fractions, compare_tracks
 from detopt.study.compare_scenes import compare_scenes
 from detopt.study.evaluate import make_sampler, score_as_dict
-from detopt.study.measurements import measurements
+from detopt.study.measurements import Measurement, measurements
 from detopt.study.networks import make_head
 from detopt.study.questions import grid_of
 from detopt.study.studies import Study, load_study
@@ -57,6 +56,7 @@ class Audited:
     networks: Any = None  # stacked; None without a head
     odds: tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]] | None = None  # of exposures: log-odds, and truth
     scan: ExposureScan | None = None
+    measurements: dict[str, Measurement] = field(default_factory=dict)
 
 
 class Auditor:
@@ -83,11 +83,10 @@ class Auditor:
         if study.head is None:
             self.progress(f"scoring {title}")
             score, chunks, mean = self._score(design, None, key)
-            told = score_as_dict(study, score)
-            if isinstance(self.evaluate, BeamEvaluator):
-                for name, measurement in measurements(study, self.evaluate.peaks(mean)).items():
-                    told["objectives"][name]["statistics_only"] = measurement.statistics_only()
-            return Audited(told, np.asarray(chunks), np.zeros(len(study.objectives)))
+            told, measured = score_as_dict(study, score), measurements(study, self.evaluate.peaks(mean))
+            for name, measurement in measured.items():
+                told["objectives"][name]["statistics_only"] = measurement.statistics_only()
+            return Audited(told, np.asarray(chunks), np.zeros(len(study.objectives)), measurements=measured)
         scenes = isinstance(study.head, PortalHead)
         number = max(CALIBRATION, study.audit.head_events // PART) if scenes else CALIBRATION
         known = self._pool(design, stream(self.key, "calibration"), number)

@@ -46,7 +46,7 @@ def check_beams(study: "Study", fault: Fault, notes: list[str]) -> None:
         fault(("physics", "bending"), "bending: parabola is an approximation for barrels in mode: expected")
     if isinstance(source, Cosmic):
         _check_aim(study, source, fault)
-    if isinstance(source, Resonance) and source.frame_fault(detector.frame) is None:
+    if isinstance(source, Resonance) and detector.frame == "beamline":
         _check_pairs(study, source, fault)
     _check_peaks(study, fault)
     _check_arms(study, fault)
@@ -56,8 +56,6 @@ def check_beams(study: "Study", fault: Fault, notes: list[str]) -> None:
 
 def _check_pairs(study: "Study", source: Resonance, fault: Fault) -> None:
     """A pair has a mass where both muons have momenta, and something that carries it sideways."""
-    if study.detector.frame != "beamline":
-        return
     if not any(arm.bends for arm in arms_of(study.detector, study.min_hits)):
         fault(("detector",), "pairs of muons need a magnet between planes that measure: their mass is asked for")
     if study.space.variables and not (source.pz_mean and source.pt_mean):

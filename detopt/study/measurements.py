@@ -4,25 +4,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 from jaxtyping import Array
 
 from detopt.backend import jax
-from detopt.detector.detector import Detector
-from detopt.detector.surfaces import as_arrays
-from detopt.scoring.beam_sampled import BeamEvaluator
 from detopt.scoring.likelihood import Templates, discovery_significance, signal_error, statistics_only, upper_limit
 from detopt.scoring.measurements import Peak
 from detopt.scoring.model_faults import faults
 from detopt.scoring.nuisances import Nuisances
 from detopt.scoring.peak import Channel
 from detopt.scoring.workspace import workspace
-from detopt.simulation.streams import stream
-from detopt.study.evaluate import make_sampler, number
+from detopt.study.evaluate import number
 from detopt.study.faults import BadInput, Fault
 from detopt.study.studies import Study
 
-__all__ = ["Measurement", "measure", "measurements"]
+__all__ = ["Measurement", "check_measures", "measurements"]
 
 
 @dataclass(frozen=True)
@@ -45,10 +40,8 @@ class Measurement:
 
     def workspace(self) -> dict[str, Any]:
         """As HistFactory's JSON."""
-        limit = float(upper_limit(self.templates, self.nuisances))
-        return workspace(
-            self.templates, self.nuisances, self.name, max(10.0, 3 * limit if np.isfinite(limit) else 10.0)
-        )
+        limit = self.answers()["upper_limit"] or 0.0
+        return workspace(self.templates, self.nuisances, self.name, max(10.0, 3 * limit))
 
 
 @partial(jax.jit, static_argnames="nuisances")
@@ -73,16 +66,9 @@ def measurements(study: Study, peaks: dict[str, Channel]) -> dict[str, Measureme
     return found
 
 
-def measure(study: Study, detector: Detector) -> dict[str, Measurement]:
-    """Simulate a design on the events of the study's audit. Raises BadInput where the study measures nothing."""
-    sampler = make_sampler(study, study.audit.events) if study.mode == "sampled" else None
-    peaks: dict[str, Channel] = {}
-    if isinstance(sampler, BeamEvaluator):
-        key = stream(stream(jax.random.key(study.seed), "audit"), "events")
-        mean = jax.jit(sampler.with_means)(as_arrays(detector), None, key)[2]
-        peaks = sampler.peaks(mean)
-    if not peaks:
+def check_measures(study: Study) -> None:
+    """Raises BadInput where no objective is a measurement."""
+    if not any(isinstance(term, Peak) for term in study.objectives.values()):
         words = "significance, signal_error or upper_limit"
         place = study.document.position(("objectives",), key=True)
         raise BadInput([Fault(str(study.path), *place, "objectives", f"no objective is a measurement: {words}")])
-    return measurements(study, peaks)

@@ -37,27 +37,31 @@ def at_point(study: Study, point: str) -> Study:
     return replace(variant, space=replace(variant.space, variables=moved))
 
 
+def _of_point(point: str) -> tuple[Run, Study, dict[str, float]]:
+    """The run of a point, the combination that it is of, and the values of its variables. Raises RunError, BadInput."""
+    run, row = read_point(point)
+    return run, *at_row(load_study(run.folder / "study.yaml"), row)
+
+
 def point_yaml(point: str, folder: Path) -> str:
     """The detector of a point as YAML, for a file in this folder."""
-    run, row = read_point(point)
-    study, values = at_row(load_study(run.folder / "study.yaml"), row)
+    _, study, values = _of_point(point)
     header = (f"Point {point} of the front of {study.name}.",)
     return detector_with(inline_detector(study.document.text), study.space, values, header, folder)
 
 
 def design_of(name: str) -> tuple[Study, Detector]:
     """A design and the study that it is of, from a run's folder, `RUN:INDEX`, or a study. Raises RunError, BadInput."""
+    folder, _, index = name.rpartition(":")
     if Path(name).is_dir():
         run = Run(name)
         if run.is_front:
             raise RunError(f"{name} has a front: name one of its points, as in {name}:0")
-        result = run.result  # not before there is one
+        values = {v["name"]: v["final"] for v in run.result["variables"]}
         study = load_study(run.folder / "study.yaml")
-        values = {v["name"]: v["final"] for v in result["variables"]}
-        return replace(study, seed=run.manifest["seed"]), study.space.at(values)
-    if name.rpartition(":")[2].isdigit() and name.rpartition(":")[0]:
-        run, row = read_point(name)
-        study, values = at_row(load_study(run.folder / "study.yaml"), row)
-        return replace(study, seed=run.manifest["seed"]), study.space.at(values)
-    study = load_kind(Path(name), "study")
-    return study, study.detector
+    elif folder and index.isdigit():
+        run, study, values = _of_point(name)
+    else:
+        study = load_kind(Path(name), "study")
+        return study, study.detector
+    return replace(study, seed=run.manifest["seed"]), study.space.at(values)

@@ -239,14 +239,9 @@ def _nested(value: Any, cls: type) -> Any:
     try:
         checked = model(cls).model_validate(value)
     except ValidationError as error:
-        first, known = error.errors(include_url=False)[0], list(model(cls).model_fields)
-        name = first["loc"][0]
-        if first["type"] == "extra_forbidden":
-            raise _refuse(f"unknown key {name!r}{near(name, known) or '; known: ' + ', '.join(known)}", name) from None
-        if first["type"] == "missing":
-            raise _refuse(f"{name} is missing") from None
-        inside = first["ctx"]["inside"]
-        raise _refuse(first["ctx"]["message"], name, *inside) from None
+        first = error.errors(include_url=False)[0]
+        message, inside = _said(first, list(model(cls).model_fields))
+        raise _refuse(message, first["loc"][0], *inside) from None
     fields = {name: getattr(checked, name) for name in model(cls).model_fields}
     for name in [n for n, v in fields.items() if isinstance(v, Free)]:
         raise _refuse("cannot be a variable: only the numbers of the detector can", name)
@@ -343,19 +338,23 @@ def read(
     return None if frees and not free else fields
 
 
-def _note(entry: Any, known: list[str], document: Document, place: Place) -> None:
+def _said(entry: Any, known: list[str]) -> tuple[str, tuple[Any, ...]]:
+    """What is wrong with a field, and where inside its value."""
     name = entry["loc"][0]
     if entry["type"] == "extra_forbidden":
-        document.fault(
-            (*place, name), f"unknown key {name!r}{near(name, known) or '; known: ' + ', '.join(known)}", key=True
-        )
-    elif entry["type"] == "missing":
-        document.fault((*place, name), f"{name} is missing")
-    else:
-        inside = entry["ctx"]["inside"]
+        return f"unknown key {name!r}{near(name, known) or '; known: ' + ', '.join(known)}", ()
+    if entry["type"] == "missing":
+        return f"{name} is missing", ()
+    return entry["ctx"]["message"], entry["ctx"]["inside"]
+
+
+def _note(entry: Any, known: list[str], document: Document, place: Place) -> None:
+    name, (message, inside) = entry["loc"][0], _said(entry, known)
+    unknown = entry["type"] == "extra_forbidden"
+    if not unknown and entry["type"] != "missing":
         axis = "".join(f".{i}" for i in inside if isinstance(i, str) and i not in ("init", "bounds", "choices"))
-        message = entry["ctx"]["message"]
-        document.fault((*place, name, *inside), sentence(f"{name}{axis}", message))
+        message = sentence(f"{name}{axis}", message)
+    document.fault((*place, name, *inside), message, key=unknown)
 
 
 def sentence(subject: str, message: str) -> str:

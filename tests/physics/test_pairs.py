@@ -11,6 +11,7 @@ from detopt.backend import jax, jnp
 from detopt.detector.surfaces import as_arrays
 from detopt.reconstruction.pair_mass import mass
 from detopt.scoring.peak import smeared
+from detopt.simulation.beam_event import undecided
 from detopt.simulation.draws import draw_numbers
 from detopt.simulation.muon import MUON_MASS
 from detopt.simulation.muon_pairs import mass_of, mirrored, pair_carriers, pair_kinds, pairs
@@ -145,8 +146,6 @@ def simulated(tmp_path_factory):
         muons, small = sampler.muons, sampler._cast(design)
         line = muons.line(small)
         draws = muons.draws(key, 8192, jnp.float32)
-        from detopt.simulation.beam_event import undecided
-
         return jax.vmap(lambda d: muons.muon(line, d, undecided(line)), in_axes=-1)(draws)
 
     return sampler, design, some(jax.random.key(5))
