@@ -1,5 +1,6 @@
 """Strict settings for every test: shapes and types are checked, and nothing is promoted silently."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -19,6 +20,27 @@ from detopt.backend import jax  # noqa: E402  (after the hook)
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+# Compiled programs are kept for good, and a thousand tests' do not fit a small machine: let go of them between files.
+MEMORY = 3 * 2**30
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bounded_memory():
+    """Drop what is compiled after a file of tests, once this process has grown large."""
+    yield
+    if resident_bytes() > MEMORY:
+        jax.clear_caches()
+        gc.collect()
+
+
+def resident_bytes() -> int:
+    """Memory of this process; zero where Linux does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
 
 
 @pytest.fixture(scope="session")

@@ -56,8 +56,9 @@ def mutated(draw):
 
 
 def loads_or_refuses(path: Path) -> None:
-    # A machine may stand still for a while, and counts that: what is slow five times is slow.
-    assert any(seconds_to_load(path) < 2 for _ in range(5))
+    # Types are checked at run time here, which takes four times what a user waits, and a busy machine four times that; what
+    # hangs takes for ever. A machine that stands still for a while counts that: what is slow five times is slow.
+    assert any(seconds_to_load(path) < 10 for _ in range(5))
 
 
 def seconds_to_load(path: Path) -> float:
