@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["compare", "load", "open_run", "resume"]
+__all__ = ["compare", "explore", "load", "open_run", "resume"]
 
 
 def load(path: str | Path) -> Any:
@@ -56,3 +56,10 @@ def compare(first: str | Path, second: str | Path) -> dict[str, Any]:
     from detopt.study.side_by_side import compare as compared
 
     return compared(str(first), str(second))
+
+
+def explore(run: str | Path, out: str | Path | None = None) -> Path:
+    """Write one page to walk along a front with, and return its path; see `detopt.study.explore.explore`."""
+    from detopt.study.explore import explore as explored
+
+    return explored(run, out)

@@ -10,7 +10,7 @@ from detopt import __version__
 from detopt.cli.compare import compare
 from detopt.cli.elements import element_rows
 from detopt.cli.export import export
-from detopt.cli.fronts import pareto, point, resume
+from detopt.cli.fronts import explore, pareto, point, resume
 from detopt.cli.gradients import gradients
 from detopt.cli.image import image
 from detopt.cli.materials import materials
@@ -302,6 +302,7 @@ def optimise(
 
 app.command(epilog="Example: detopt pareto studies/tracker_tradeoff.yaml --seed 1")(pareto)
 app.command(epilog="Example: detopt resume runs/tracker_tradeoff/2026-01-31T12-00-00")(resume)
+app.command(epilog="Example: detopt explore runs/tracker_tradeoff/2026-01-31T12-00-00")(explore)
 app.command(epilog="Example: detopt point runs/tracker_tradeoff/2026-01-31T12-00-00:17 --out mine.yaml")(point)
 app.add_typer(export, name="export")
 app.command(epilog="Example: detopt compare runs/first runs/second --figure both.png")(compare)

@@ -1,4 +1,4 @@
-"""`detopt pareto` and `detopt point`: search a front, and take a design from it."""
+"""`detopt pareto`, `detopt explore` and `detopt point`: search a front, walk along it, and take a design from it."""
 
 import sys
 from pathlib import Path
@@ -16,11 +16,11 @@ from detopt.cli.options import (
     fail,
     print_json,
 )
-from detopt.cli.progress import progress_bar
+from detopt.cli.progress import progress_bar, share_bar
 from detopt.cli.stopping import stoppable
 from detopt.cli.tables import table
 
-__all__ = ["pareto", "point", "resume"]
+__all__ = ["explore", "pareto", "point", "resume"]
 
 ClusterOption = Annotated[
     str | None,
@@ -136,3 +136,26 @@ def point(
     except OSError as error:
         fail(f"cannot write {out}: {error.strerror}", 2)
     print(f"{out}, from {point}")
+
+
+def explore(
+    run: Annotated[Path, typer.Argument(help="The folder of a run of `detopt pareto`.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="The page; explorer.html in the run folder by default.", show_default=False)
+    ] = None,
+    show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
+    quiet: QuietOption = False,
+) -> None:
+    """Walk along a front: one page with every design, drawn beside the initial one, with its numbers and its YAML.
+
+    The page needs neither a server nor a network: it can be sent to others, and opened from disk.
+    """
+    from detopt.study.explore import explore as explored
+
+    with share_bar(quiet, "designs") as progress:
+        page = explored(run, out, progress)
+    print(page)
+    if show and sys.stdout.isatty():
+        import webbrowser
+
+        webbrowser.open(page.resolve().as_uri())

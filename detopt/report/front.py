@@ -17,6 +17,7 @@ __all__ = [
     "front_figure",
     "front_rows",
     "price_rows",
+    "question",
     "two_fronts_figure",
     "variables_figure",
     "volume_figure",
@@ -181,6 +182,14 @@ def _price(rate: tuple[float, float] | None, of: str, row: dict[str, Any], resul
     return f"{of} {'+' if sign > 0 else '−'}{quantity(value, result['objectives'][of]['display_unit'], error, 2)}"
 
 
+def question(result: dict[str, Any]) -> str:
+    """What was asked, as a sentence."""
+    goals = " and ".join(f"{o['goal']} {o['title']}" for o in result["objectives"].values())
+    limits = ", ".join(result["constraints"].values())
+    asked = f"Which designs of {result['detector']} {goals}, so that none is better in all?"
+    return f"{asked} With {limits}." if limits else asked
+
+
 def write_front_report(run: Any) -> Path:
     """Write `figures/` and `report.html` into the folder of a run; returns the path of the page."""
     result = run.front_result
@@ -188,10 +197,6 @@ def write_front_report(run: Any) -> Path:
     for name, figure in drawn.items():
         if figure is not None:
             save(figure, run.folder / "figures", name)
-    goals = " and ".join(f"{o['goal']} {o['title']}" for o in result["objectives"].values())
-    limits = ", ".join(result["constraints"].values())
-    asked = f"Which designs of {result['detector']} {goals}, so that none is better in all"
-    asked += f"? With {limits}." if limits else "?"
     found, exact = result["hypervolume"], result["mode"] == "expected"
     volume = f"{found['value']:.4g}" + ("" if exact else f" (95 % interval {found['low']:.4g} to {found['high']:.4g})")
     worst = ", ".join(f"{n} {quantity(o['worst'], o['display_unit'])}" for n, o in result["objectives"].items())
@@ -232,7 +237,7 @@ def write_front_report(run: Any) -> Path:
         tag("p", how, " All points are in front.parquet.", class_="soft"),
         class_="answer",
     )
-    title = tag("header", tag("h1", result["study"]), tag("p", asked, class_="asked"),
+    title = tag("header", tag("h1", result["study"]), tag("p", question(result), class_="asked"),
                 tag("p", (result.get("description") or "").strip(), class_="soft"))  # fmt: skip
     search = f"{result['evaluations']} evaluations"
     body = tag("main", title, answer, *sections, provenance(run, result, search, "pareto"))

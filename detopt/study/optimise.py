@@ -27,7 +27,7 @@ from detopt.study.evaluate import array_space, make_evaluator, score_as_dict
 from detopt.study.faults import BadInput, Fault
 from detopt.study.placement import grid_start, radius_groups
 from detopt.study.reach import check_reach
-from detopt.study.resolution import resolution_table
+from detopt.study.resolution import resolution_curves
 from detopt.study.run_inputs import manifest, write_inputs
 from detopt.study.studies import Study
 from detopt.study.tidy import tidier
@@ -43,7 +43,6 @@ __all__ = [
     "optimise_study",
 ]
 
-CURVE_MOMENTA = np.geomspace(0.2, 200, 40)
 AT_BOUND = 1e-3  # of the range
 BEST = 10  # combinations of choices that a report lists
 READABLE = 1e-5  # of loss that may be given for a design with its numbers on their bounds
@@ -326,7 +325,7 @@ def describe(
         **scores,
         "variables": _variables(study, designs),
         "layouts": {name: design.layout() for name, design in designs.items()},
-        "curves": {name: _curves(study, design) for name, design in designs.items()},
+        "curves": {name: resolution_curves(study, design) for name, design in designs.items()},
         "rivals": rivals,
         "steps": steps,
         "seconds": seconds,
@@ -355,12 +354,3 @@ def _variables(study: Study, designs: dict[str, Detector]) -> list[dict[str, Any
             }
         )
     return rows
-
-
-def _curves(study: Study, detector: Detector) -> list[dict[str, Any]]:
-    """Resolution against momentum at the source's central angle; nothing where there is no barrel."""
-    if detector.frame != "barrel":
-        return []
-    low, high = study.source.theta
-    theta = math.acos((math.cos(low) + math.cos(high)) / 2) if low != high else low
-    return resolution_table(detector, CURVE_MOMENTA.tolist(), theta, study.physics)

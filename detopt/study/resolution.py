@@ -17,9 +17,21 @@ from detopt.scoring.terms import Resolution
 from detopt.simulation.physics import Physics
 from detopt.simulation.source import Gun
 from detopt.study.evaluate import number
+from detopt.study.studies import Study
 from detopt.units import parse_quantity
 
-__all__ = ["resolution_table", "sampled_resolution_table"]
+__all__ = ["resolution_curves", "resolution_table", "sampled_resolution_table"]
+
+CURVE_MOMENTA = np.geomspace(0.2, 200, 40)
+
+
+def resolution_curves(study: Study, detector: Detector) -> list[dict[str, float | None]]:
+    """Resolution against momentum at the central angle of a study's source; nothing where there is no barrel."""
+    if detector.frame != "barrel":
+        return []
+    low, high = study.source.theta
+    theta = math.acos((math.cos(low) + math.cos(high)) / 2) if low != high else low
+    return resolution_table(detector, CURVE_MOMENTA.tolist(), theta, study.physics)
 
 
 def resolution_table(
