@@ -5,10 +5,10 @@ from pathlib import Path
 
 from detopt.report.explorer import ShownDesign, write_explorer
 from detopt.runs import Run, RunError
-from detopt.study.front_box import at_row
+from detopt.study.front_box import values_of, variant_of
 from detopt.study.resolution import resolution_curves
 from detopt.study.studies import Study, load_study
-from detopt.study.write import detector_with, inline_detector
+from detopt.study.write import DetectorText, inline_detector
 
 __all__ = ["explore"]
 
@@ -31,17 +31,29 @@ def explore(folder: str | Path, out: str | Path | None = None, progress: Callabl
     run = Run(folder)
     if not run.is_front:
         raise RunError(f"{folder} has one optimum and no front to walk along: see {run.folder / 'report.html'}")
-    front = run.front()
-    study = load_study(run.folder / "study.yaml")
-    designs = [_shown(study, {v.name: v.init for v in study.space.variables}, "The initial design.")]
+    front, study = run.front(), load_study(run.folder / "study.yaml")
+    start = {v.name: v.init for v in study.space.variables}
+    designs = [_Combination(study, run.folder).shown(start, "The initial design.")]
+    combinations: dict[tuple[str, ...], _Combination] = {}
     for i, row in enumerate(front.to_pylist()):
-        designs.append(_shown(*at_row(study, row), f"Point {i} of the front of {study.name}, {run.folder.name}."))
+        options = tuple(row[name] for name in study.choices)
+        if options not in combinations:
+            combinations[options] = _Combination(variant_of(study, row), run.folder)
+        one = combinations[options]
+        designs.append(
+            one.shown(values_of(study, one.study, row), f"Point {i} of the front of {study.name}, {folder}.")
+        )
         if progress is not None:
             progress((i + 1) / front.num_rows)
     return write_explorer(run, designs, Path(out) if out is not None else run.folder / "explorer.html")
 
 
-def _shown(study: Study, values: dict[str, float], words: str) -> ShownDesign:
-    detector = study.space.at(values)
-    text = detector_with(inline_detector(study.document.text), study.space, values, (words,))
-    return ShownDesign(detector.layout(), resolution_curves(study, detector), text)
+class _Combination:
+    """All designs with the same options: their detectors differ in numbers."""
+
+    def __init__(self, study: Study, folder: Path) -> None:
+        self.study, self.text = study, DetectorText(inline_detector(study.document.text), study.space, folder)
+
+    def shown(self, values: dict[str, float], words: str) -> ShownDesign:
+        detector = self.study.space.at(values)
+        return ShownDesign(detector.layout(), resolution_curves(self.study, detector), self.text.at(values, (words,)))

@@ -10,7 +10,7 @@ from detopt.search.options import OptionCodes
 from detopt.study.studies import Study
 from detopt.study.variants import Variants
 
-__all__ = ["FrontBox", "at_row"]
+__all__ = ["FrontBox", "at_row", "values_of", "variant_of"]
 
 
 class FrontBox:
@@ -55,8 +55,18 @@ def _owner(study: Study, name: str) -> int:
     return next(i for i, v in enumerate(study.space.variables) if name in v.names)
 
 
+def variant_of(study: Study, row: Mapping[str, Any]) -> Study:
+    """The combination of options that a row of the table is of. Raises KeyError."""
+    chosen = {name: row[name] for name in study.choices}
+    return study.variant(chosen) if chosen else study
+
+
+def values_of(study: Study, variant: Study, row: Mapping[str, Any]) -> dict[str, float]:
+    """The values of a combination's variables in a row of the table. Raises KeyError."""
+    return {n: row[study.space.variables[_owner(study, n)].name] for n in variant.space.names}
+
+
 def at_row(study: Study, row: Mapping[str, Any]) -> tuple[Study, dict[str, float]]:
     """The combination that a row of the table is of, and the values of its variables. Raises KeyError."""
-    chosen = {name: row[name] for name in study.choices}
-    variant = study.variant(chosen) if chosen else study
-    return variant, {n: row[study.space.variables[_owner(study, n)].name] for n in variant.space.names}
+    variant = variant_of(study, row)
+    return variant, values_of(study, variant, row)

@@ -20,7 +20,7 @@ from detopt.study.front_simulator import PILOT, FrontSimulator
 from detopt.study.optimise import Infeasible, Progress
 from detopt.study.studies import Study
 
-__all__ = ["publish"]
+__all__ = ["publish", "rates_table"]
 
 CANDIDATES = 2  # times the published points are scored again where scores have errors
 _KEPT = "checkpoint/audit.npz"
@@ -87,7 +87,9 @@ def publish(
     columns |= {"p_nondominated": on_the_front(values, errors, study.seed), "kkt": kkt}
     columns |= simulator.box.table(u)
     run.write_table(columns, "front")
-    run.write_table(_rates(list(study.objectives), values * scale.width[None], errors * scale.width[None]), "rates")
+    run.write_table(
+        rates_table(list(study.objectives), values * scale.width[None], errors * scale.width[None]), "rates"
+    )
     evaluations = state.spent + PILOT
     return {
         "points": len(u),
@@ -100,7 +102,7 @@ def publish(
     }
 
 
-def _rates(
+def rates_table(
     names: list[str], logs: Float[np.ndarray, "p m"], errors: Float[np.ndarray, "p m"]
 ) -> dict[str, np.ndarray | list[str]]:
     """A row for each point and pair of objectives: by what share `of` gets worse for each share that `better` improves."""

@@ -22,7 +22,7 @@ from detopt.study.placement import radius_groups
 from detopt.study.run_inputs import manifest, write_inputs
 from detopt.study.studies import Study
 
-__all__ = ["TIME_IS_UP", "asked", "pareto_study", "search_front", "working_on"]
+__all__ = ["TIME_IS_UP", "asked", "asked_of", "pareto_study", "search_front", "working_on"]
 
 TIME_IS_UP = "the time limit was reached"
 
@@ -109,7 +109,7 @@ def search_front(
     told = searcher.believed(state._replace(emulator=emulator))
     found = publish(study, run, simulator, state, told, emulator, progress)
     seconds = time.monotonic() - started
-    run.finish({**_question(study, simulator.scale), **found, "stopped": stopped, "seconds": seconds}, seconds)
+    run.finish({**asked_of(study, simulator.scale), **found, "stopped": stopped, "seconds": seconds}, seconds)
     from detopt.report.front import write_front_report
 
     write_front_report(run)
@@ -177,7 +177,7 @@ def asked(study: Study) -> str:
     return hashlib.sha256(repr(plain).encode()).hexdigest()
 
 
-def _question(study: Study, scale: Scale) -> dict[str, Any]:
+def asked_of(study: Study, scale: Scale) -> dict[str, Any]:
     """What result.json says of the question."""
     return {
         "study": study.name,

@@ -16,7 +16,7 @@ from detopt.study.plugins import files_in
 from detopt.study.scene_files import scene_files_in
 from detopt.units import format_quantity, parse_quantity, split_quantity
 
-__all__ = ["Companions", "detector_with", "dump_yaml", "inline_detector", "load_yaml", "resolved_study"]
+__all__ = ["Companions", "DetectorText", "detector_with", "dump_yaml", "inline_detector", "load_yaml", "resolved_study"]
 
 DIGITS = 7  # of the numbers written: 0.1 nm in a millimetre, and short enough to read
 
@@ -55,28 +55,37 @@ def _unshared(data: Any, seen: set[int]) -> Any:
 def detector_with(
     text: str, space: Space, values: dict[str, float], header: Iterable[str] = (), folder: Path = Path()
 ) -> str:
-    """A detector's YAML with the numbers of a design; everything else stays as it was written.
+    """A detector's YAML with the numbers of a design; see `DetectorText`."""
+    return DetectorText(text, space, folder).at(values, header)
+
+
+class DetectorText:
+    """The YAML of a detector, to be written with the numbers of one design after another; all else stays as it was.
 
     Args:
         text: the YAML of the detector file.
         space: the study's variables; its detector may differ from the file's in what the study fixes.
-        values: physical value (base units) of each variable.
-        header: lines of comment to put on top.
         folder: where it will lie: its plug-ins are looked for there.
     """
-    written, _ = read_detector(Document(folder / "detector.yaml", text))
-    assert written is not None  # it was read before
-    design = space.at(values)
-    moved = {name: variable for variable in space.variables for name in variable.names}
-    data = load_yaml(text)
-    changed = False
-    for holder, old, new in _parts(data, written, design):
-        for field, declared in quantities(type(new)).items():
-            if getattr(old, field) != getattr(new, field):
-                changed = True
-                _set(holder, new, field, declared, moved)
-    top = "".join(f"# {line}\n" for line in header)
-    return top + (dump_yaml(data) if changed else text)
+
+    def __init__(self, text: str, space: Space, folder: Path = Path()) -> None:
+        self.text, self.space = text, space
+        written, _ = read_detector(Document(folder / "detector.yaml", text))
+        assert written is not None  # it was read before
+        self._written, self._data = written, load_yaml(text)
+
+    def at(self, values: dict[str, float], header: Iterable[str] = ()) -> str:
+        """The text with the physical value (base units) of each variable, below lines of comment."""
+        design = self.space.at(values)
+        moved = {name: variable for variable in self.space.variables for name in variable.names}
+        data, changed = copy.deepcopy(self._data), False
+        for holder, old, new in _parts(data, self._written, design):
+            for field, declared in quantities(type(new)).items():
+                if getattr(old, field) != getattr(new, field):
+                    changed = True
+                    _set(holder, new, field, declared, moved)
+        top = "".join(f"# {line}\n" for line in header)
+        return top + (dump_yaml(data) if changed else self.text)
 
 
 def _parts(data: Any, old: Detector, new: Detector) -> Iterable[tuple[Any, Any, Any]]:

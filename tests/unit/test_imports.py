@@ -57,6 +57,7 @@ ROOMS_OF = {
     "ruamel": {"study"},
     "matplotlib": {"report"},
     "mplhep": {"report"},
+    "plotly": {"report"},
     "pymoo": {"search"},
     "typer": {"cli"},
     "rich": {"cli"},

@@ -122,7 +122,7 @@ def _curves(table: Sequence[dict[str, Any]]) -> list[list[float | None]]:
 def _cloud(seen: Columns, result: dict[str, Any]) -> list[list[float | None]]:
     """A column for each objective: all designs that were scored, or evenly many of them."""
     total = len(next(iter(seen.values()), []))
-    picked = np.unique(np.linspace(0, total - 1, min(total, CLOUD)).round().astype(int)) if total else []
+    picked = np.unique(np.linspace(0, total - 1, min(total, CLOUD)).round().astype(int))
     return [
         [_short(number(seen[name][i]) / scale(o["display_unit"])) for i in picked]
         for name, o in result["objectives"].items()

@@ -1,6 +1,6 @@
 // Two axes of all designs, with errors: click one, or draw a box around some.
 
-const SCALE = [[0, "#00224e"], [0.25, "#434e6c"], [0.5, "#7d7c78"], [0.75, "#bcaf6f"], [1, "#fee838"]]; // cividis
+const SCALE = [[0, "#3f6fd8"], [0.5, "#b866a8"], [1, "#f2a32c"]]; // blue to orange: for any colour vision, on light and dark
 const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "autoScale2d"],
   toImageButtonOptions: { format: "svg", filename: known.study } };
 const coarse = matchMedia("(pointer: coarse)").matches; // a finger scrolls
@@ -54,9 +54,9 @@ function showScatter(changes) {
   const hover = { hovertemplate: "%{text}<extra></extra>" };
   const column = (axis) => known.cloud[known.objectives.findIndex((o) => o.name === axis.name)] ?? [];
   const traces = [
-    { name: "all designs scored", x: column(x), y: column(y), mode: "markers", hoverinfo: "skip",
+    { name: "all scored", x: column(x), y: column(y), mode: "markers", hoverinfo: "skip",
       marker: { size: 3, color: colour("faint"), opacity: 0.4 }, visible: column(x).length > 0 && column(y).length > 0 },
-    { name: "the front", ...both(known.designs), mode: "markers", marker, ...hover, text: known.designs.map(describe),
+    { name: "front", ...both(known.designs), mode: "markers", marker, ...hover, text: known.designs.map(describe),
       selectedpoints: null },
     { name: plain(`compared: ${compared().name}`), ...both([compared()]), mode: "markers", ...hover, text: [describe(compared())],
       marker: { symbol: "diamond", size: 12, color: colour("before"), line: { width: 1, color: colour("paper") } } },

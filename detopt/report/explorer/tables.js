@@ -9,9 +9,9 @@ function verdict(axis, now, before) {
 
 function bar(axis, design, other) {
   const share = (d) => (axis.of(d) === null ? null : 100 * within(axis, axis.of(d)));
-  const mark = (where, name) => (where === null ? null : draw("circle", { cx: 4 + 1.12 * where, cy: 8, r: 4, class: name }));
-  return draw("svg", { width: 120, height: 16, role: "img", "aria-label": "between its bounds" },
-    draw("line", { x1: 4, x2: 116, y1: 8, y2: 8 }), mark(share(other), "compared"), mark(share(design), "selected"));
+  const mark = (where, name) => (where === null ? null : draw("circle", { cx: 4 + 0.84 * where, cy: 8, r: 4, class: name }));
+  return draw("svg", { width: 92, height: 16, role: "img", "aria-label": "between its bounds" },
+    draw("line", { x1: 4, x2: 88, y1: 8, y2: 8 }), mark(share(other), "compared"), mark(share(design), "selected"));
 }
 
 function showTables(changes) {
