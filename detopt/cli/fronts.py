@@ -119,6 +119,7 @@ def _tell_front(run: Any, as_json: bool) -> None:
         f" Hypervolume {found['value']:.4g}{interval}."
     )
     print(f"the points: {run.folder / 'front.parquet'}\nthe report: {run.folder / 'report.html'}")
+    print(f"to walk along it: detopt explore {run.folder}")
 
 
 def point(

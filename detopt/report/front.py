@@ -227,7 +227,10 @@ def write_front_report(run: Any) -> Path:
         for name, figure in drawn.items()
         if figure is not None
     ]
-    how = Markup("The detector of a point: <code>detopt point RUN:INDEX --out detector.yaml</code>.")
+    how = Markup(
+        "To walk along the front: <code>detopt explore RUN</code>. The detector of a point: <code>detopt point RUN:INDEX "
+        "--out detector.yaml</code>."
+    )
     answer = tag(
         "section",
         tag("h2", "The answer"),

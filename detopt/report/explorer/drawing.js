@@ -113,10 +113,10 @@ function sketch(design, name, width) {
     catcher.addEventListener("pointerleave", () => (at("hint").hidden = true));
     parts.push(part, ...(block ? [] : [catcher]));
     const beside = row.kind === "cylinder" || (upright && !block);
-    labels.push({ text: row.name, beside, x: beside ? Math.min(Math.max(x0, x1), left + drawnWidth) + 5 : 0.5 * (x0 + x1), y: beside ? 0.5 * (y0 + y1) + 4 : Math.min(y0, y1) - 4 });
+    labels.push({ text: row.name, beside, x: beside ? (upright ? left + drawnWidth : Math.min(Math.max(x0, x1), left + drawnWidth)) + 5 : 0.5 * (x0 + x1), y: beside ? 0.5 * (y0 + y1) + 4 : Math.min(y0, y1) - 4 });
   }
   const frameBox = draw("clipPath", { id: `clip-${name}` }, draw("rect", { x: left, y: top, width: drawnWidth, height: room }));
-  const ticked = (low, high, pixels, apart) => ticks(low, high, Math.max(Math.floor(pixels / apart), 2));
+  const ticked = (low, high, pixels, apart) => ticks(low, high, Math.max(Math.floor(pixels / apart), 4));
   const label = (v) => short(metres ? v / 1000 : v);
   const axisX = ticked(wide[0], wide[1], drawnWidth, 70).map((v) => draw("text", { x: px(v), y: top + room + 15, "text-anchor": "middle" }, label(v)));
   const axisY = ticked(tall[0], tall[1], room, 34).map((v) => draw("text", { x: left - 6, y: py(v) + 4, "text-anchor": "end" }, label(v)));

@@ -55,7 +55,7 @@ function ticks(low, high, most) {
 function logTicks(low, high) {
   const decades = Math.log10(high / low), values = [];
   for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++)
-    for (const n of decades > 2.5 ? [1] : decades < 0.4 ? [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9] : [1, 2, 5]) values.push(n * 10 ** power);
+    for (const n of decades > 2.5 ? [1] : decades > 1.2 ? [1, 2, 5] : decades > 0.5 ? [1, 1.5, 2, 3, 5, 7] : [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9]) values.push(n * 10 ** power);
   return { type: "log", tickvals: values, ticktext: values.map((v) => String(Number(v.toPrecision(3)))) };
 }
 
