@@ -8,6 +8,7 @@ import typer
 
 from detopt import __version__
 from detopt.cli.compare import compare
+from detopt.cli.doctor import doctor
 from detopt.cli.elements import element_rows
 from detopt.cli.export import export
 from detopt.cli.fronts import explore, pareto, point, resume
@@ -309,3 +310,4 @@ app.command(epilog="Example: detopt compare runs/first runs/second --figure both
 app.command(epilog="Example: detopt report runs/its2_upgrade/2026-01-31T12-00-00")(report)
 app.command(epilog="Example: detopt runs --json")(runs)
 app.command(epilog="Example: detopt new its2_upgrade --out mystudies")(new)
+app.command(epilog="Example: detopt doctor")(doctor)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from detopt.cli.options import JsonOption, print_json
+from detopt.cli.options import JsonOption, fail, print_json
 
 __all__ = ["new"]
 
@@ -16,12 +16,30 @@ def new(
         str | None, typer.Argument(help="A study or detector of the library.", show_default=False)
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder to copy to.")] = Path("."),
+    from_csv: Annotated[
+        Path | None,
+        typer.Option(
+            help="Make a detector of a table: name, type, radius [mm], … in its first line.", show_default=False
+        ),
+    ] = None,
+    field: Annotated[str | None, typer.Option(help='With --from-csv, a solenoid: "2 T".', show_default=False)] = None,
     list_all: Annotated[bool, typer.Option("--list", help="List what there is.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Start from a study or detector of the library: copy it, and what it names."""
-    from detopt.study.templates import copy_template, library
+    """Start from a study or detector of the library: copy it, and what it names. Or from a table of layers."""
+    from detopt.study.templates import copy_template, library, write_detector
 
+    if from_csv is not None:
+        if template is not None:
+            fail("a template and --from-csv do not go together", 2)
+        file = write_detector(from_csv, field, out)
+        if as_json:
+            print_json({"files": [str(file)]})
+        else:
+            print(f"{file}\nlook at it: detopt show {file}")
+        return
+    if field is not None:
+        fail("--field goes with --from-csv", 2)
     if list_all or template is None:
         entries = library()
         if as_json:

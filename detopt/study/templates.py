@@ -1,17 +1,17 @@
 """`detopt new`: copies of what ships with detopt, to start from."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from detopt.study.document import Document
 from detopt.study.faults import BadInput, Fault
+from detopt.study.from_csv import detector_from_csv
 from detopt.study.library import find, shipped_files
 from detopt.study.plugins import files_in
 from detopt.study.scene_files import scene_files_in
 from detopt.study.schema import near
 
-__all__ = ["copy_template", "library"]
+__all__ = ["copy_template", "library", "write_detector"]
 
 
 def library() -> list[dict[str, str]]:
@@ -50,16 +50,32 @@ def copy_template(name: str, out: Path) -> list[Path]:
             if found is not None:
                 wanted.append((found, out / kind / found.name))
     wanted += {w: None for origin, target in wanted for w in _companions(origin, target.parent).items()}
-    taken = [Fault(str(target), None, None, "", "is there already") for _, target in wanted if target.exists()]
-    if taken:
-        raise BadInput(taken)
+    for _, target in wanted:
+        _refuse_if_there(target)
     for origin, target in wanted:
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(origin, target)
-        except OSError as error:
-            raise BadInput([Fault(str(target), None, None, "", f"cannot be written: {error.strerror}")]) from None
+        _write(target, origin.read_bytes())
     return [target for _, target in wanted]
+
+
+def write_detector(table: Path, field: str | None, out: Path) -> Path:
+    """Write a detector from a table (see `detector_from_csv`) into `out`/detectors; returns its file. Raises BadInput."""
+    text, target = detector_from_csv(table, field), out / "detectors" / f"{table.stem}.yaml"
+    _refuse_if_there(target)
+    _write(target, text.encode())
+    return target
+
+
+def _refuse_if_there(target: Path) -> None:
+    if target.exists():
+        raise BadInput([Fault(str(target), None, None, "", "is there already")])
+
+
+def _write(target: Path, content: bytes) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    except OSError as error:
+        raise BadInput([Fault(str(target), None, None, "", f"cannot be written: {error.strerror}")]) from None
 
 
 def _companions(origin: Path, folder: Path) -> dict[Path, Path]:
