@@ -164,6 +164,17 @@ class Run:
         """Write JSON; NaN is refused, since it is not JSON."""
         self.write_text(name, json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
+    def store(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Write rows that JSON may not hold, such as infinite losses, for `stored`."""
+        self.write_text(name, json.dumps(rows) + "\n")
+
+    def stored(self, name: str) -> list[dict[str, Any]]:
+        """What `store` has written."""
+        try:
+            return json.loads(self.text(name))
+        except ValueError as error:
+            raise RunError(f"{self.folder / name} is damaged: {error}") from None
+
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""
         self.write_bytes(name, text.encode())

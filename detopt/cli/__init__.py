@@ -11,30 +11,28 @@ from detopt.cli.compare import compare
 from detopt.cli.doctor import doctor
 from detopt.cli.elements import element_rows
 from detopt.cli.export import export
-from detopt.cli.fronts import explore, pareto, point, resume
+from detopt.cli.fronts import explore, pareto, point
 from detopt.cli.gradients import gradients
 from detopt.cli.image import image
 from detopt.cli.materials import materials
 from detopt.cli.new import new
+from detopt.cli.optimise import optimise
 from detopt.cli.options import (
     FigureOption,
     FileArgument,
     JsonOption,
-    OutOption,
     QuietOption,
     SeedOption,
-    TimeLimitOption,
     checked_figure,
     draw_to,
     fail,
     figure_name,
     print_json,
 )
-from detopt.cli.progress import progress_bar
+from detopt.cli.resume import resume
 from detopt.cli.runs import report, runs
 from detopt.cli.simulate import simulate
-from detopt.cli.stopping import stoppable
-from detopt.cli.tables import result_tables, score_tables, table
+from detopt.cli.tables import score_tables, table
 
 __all__ = ["app", "main"]
 
@@ -263,44 +261,7 @@ def evaluate(
         score_tables(score, None)
 
 
-@app.command(epilog="Example: detopt optimise studies/its2_upgrade.yaml --seed 1 --out runs/first")
-def optimise(
-    study: FileArgument,
-    seed: SeedOption = None,
-    out: OutOption = None,
-    time_limit: TimeLimitOption = None,
-    quiet: QuietOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Optimise a study by gradients, and leave a run folder with a report."""
-    from detopt.study.files import load_kind
-
-    loaded = load_kind(study, "study")
-    if not (quiet or as_json):
-        for note in loaded.notes:
-            print(f"note: {note}", file=sys.stderr)
-    from detopt.study.optimise import Infeasible, optimise_study
-
-    command = "detopt " + " ".join(sys.argv[1:])
-    try:
-        with stoppable(), progress_bar(quiet) as progress:
-            run = optimise_study(loaded, seed=seed, out=out, progress=progress, time_limit=time_limit, command=command)
-    except Infeasible as error:
-        fail(str(error))
-    result = run.result
-    if as_json:
-        keys = ("initial", "final", "choices", "rivals", "after_minus", "steps", "seconds", "stopped")
-        print_json({"run": str(run.folder), **{k: result[k] for k in keys if k in result}})
-        return
-    result_tables(result)
-    if "choices" in result:
-        found = result["choices"]
-        chosen = ", ".join(f"{name} {option}" for name, option in found["chosen"].items())
-        print(f"chosen, of {found['tried']} combinations that were tried of {found['combinations']}: {chosen}")
-    print(f"The search stopped after {result['steps']} steps and {result['seconds']:.0f} s: {result['stopped']}.")
-    print(f"the detector: {run.folder / 'detector.yaml'}\nthe report:   {run.folder / 'report.html'}")
-
-
+app.command(epilog="Example: detopt optimise studies/its2_upgrade.yaml --seed 1 --out runs/first")(optimise)
 app.command(epilog="Example: detopt pareto studies/tracker_tradeoff.yaml --seed 1")(pareto)
 app.command(epilog="Example: detopt resume runs/tracker_tradeoff/2026-01-31T12-00-00")(resume)
 app.command(epilog="Example: detopt explore runs/tracker_tradeoff/2026-01-31T12-00-00")(explore)

@@ -20,7 +20,7 @@ from detopt.cli.progress import progress_bar, share_bar
 from detopt.cli.stopping import stoppable
 from detopt.cli.tables import table
 
-__all__ = ["explore", "pareto", "point", "resume"]
+__all__ = ["ClusterOption", "explore", "pareto", "point", "tell_front"]
 
 ClusterOption = Annotated[
     str | None,
@@ -71,36 +71,10 @@ def pareto(
             )
     except Infeasible as error:
         fail(str(error))
-    _tell_front(run, as_json)
+    tell_front(run, as_json)
 
 
-def resume(
-    run: Annotated[Path, typer.Argument(help="The folder of a run of `detopt pareto`.", show_default=False)],
-    time_limit: TimeLimitOption = None,
-    cluster: ClusterOption = None,
-    quiet: QuietOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Go on with a search for a front that was stopped, whether by Ctrl-C, a kill or its time limit.
-
-    The front is the one that the search would have found without stopping, bit for bit on the same machine with the same
-    versions. A search that its time limit ended has published a front; here it goes on with the rest of its evaluations.
-    """
-    from detopt.study.optimise import Infeasible
-    from detopt.study.resume import resume_run
-
-    def tell(note: str) -> None:
-        print(f"note: {note}", file=sys.stderr)
-
-    try:
-        with stoppable(), progress_bar(quiet) as progress:
-            found = resume_run(run, progress=progress, time_limit=time_limit, cluster=cluster, tell=tell)
-    except Infeasible as error:
-        fail(str(error))
-    _tell_front(found, as_json)
-
-
-def _tell_front(run: Any, as_json: bool) -> None:
+def tell_front(run: Any, as_json: bool) -> None:
     """What a finished search has found."""
     result = run.front_result
     if as_json:

@@ -19,7 +19,7 @@ from detopt.backend import jax, jnp
 from detopt.search.constraints import Inside, penalised, pull
 from detopt.search.problem import FEASIBLE, Point, Problem
 
-__all__ = ["GradientSearcher", "Round", "State", "Visit"]
+__all__ = ["GradientSearcher", "Position", "Round", "State", "Visit"]
 
 ADAM_PENALTY, LBFGS_PENALTY = 10.0, 100.0
 ROUND = 25  # Adam steps that are handed over together
@@ -51,13 +51,19 @@ class Visit(NamedTuple):
     best_loss: Float[Array, " starts"]
 
 
+class Position(NamedTuple):
+    """Where a search stands between two rounds: all that it goes on from."""
+
+    state: State
+    best: tuple[float, ...] = ()  # the best loss before L-BFGS, and after each of its rounds
+
+
 class Round(NamedTuple):
-    """Some steps, and the state after them; `stopped` says why the search ended in the last round."""
+    """Some steps, and where the search stands after them."""
 
     phase: str
     visits: list[Visit]
-    state: State
-    stopped: str | None
+    position: Position
 
 
 class Slope(NamedTuple):
@@ -115,30 +121,32 @@ class GradientSearcher:
             about=about,
         )
 
-    def rounds(self, starts: Float[Array, "starts n"], about: tuple = ()) -> Iterator[Round]:
-        """The whole search: Adam for the given number of steps, then L-BFGS until it converges."""
-        state = self.init(starts, about)
-        while state.steps < self.steps:
+    def rounds(self, position: Position) -> Iterator[Round]:
+        """The rest of a search: Adam up to the given number of steps, then L-BFGS until `stopped` says why not."""
+        state, best = position
+        while not best and state.steps < self.steps:
             visits = []
             for _ in range(min(ROUND, self.steps - state.steps)):
                 state, visit = self.adam_step(state)
                 visits.append(visit)
-            yield Round("adam", visits, state, None)
-        # L-BFGS starts from the best point where there is one.
-        feasible = jnp.isfinite(state.best_loss)
-        state = state._replace(u=jnp.where(feasible[:, None], state.best_u, state.u))
-        best = [float(jnp.min(state.best_loss))]
-        for i in range(LBFGS_ROUNDS):
+            yield Round("adam", visits, Position(state))
+        if not best:
+            # L-BFGS starts from the best point where there is one.
+            feasible = jnp.isfinite(state.best_loss)
+            state = state._replace(u=jnp.where(feasible[:, None], state.best_u, state.u))
+            best = (float(jnp.min(state.best_loss)),)
+        while self.stopped(best) is None:
             state, visit = self.lbfgs_round(state)
-            best.append(float(jnp.min(state.best_loss)))
-            stopped = None
-            if len(best) > 3 and np.isfinite(best[-1]) and best[-3] - best[-1] < TOLERANCE:
-                stopped = f"it has converged: two rounds of L-BFGS improved the best loss by less than {TOLERANCE:g}"
-            elif i == LBFGS_ROUNDS - 1:
-                stopped = f"it has spent its {self.steps} Adam steps and {LBFGS_ROUNDS} rounds of L-BFGS"
-            yield Round("lbfgs", [visit], state, stopped)
-            if stopped:
-                return
+            best = (*best, float(jnp.min(state.best_loss)))
+            yield Round("lbfgs", [visit], Position(state, best))
+
+    def stopped(self, best: tuple[float, ...]) -> str | None:
+        """Why a search ends where L-BFGS has come to these losses; None where it goes on."""
+        if len(best) > 3 and np.isfinite(best[-1]) and best[-3] - best[-1] < TOLERANCE:
+            return f"it has converged: two rounds of L-BFGS improved the best loss by less than {TOLERANCE:g}"
+        if len(best) > LBFGS_ROUNDS:
+            return f"it has spent its {self.steps} Adam steps and {LBFGS_ROUNDS} rounds of L-BFGS"
+        return None
 
     def adam_step(self, state: State) -> tuple[State, Visit]:
         """Score the batch where it stands, and move it one step."""

@@ -103,9 +103,12 @@ class JointSearcher:
         )
         return state, rest
 
-    def rounds(self, u: Float[Array, " n"], network: Any, key: jax.Array) -> Iterator[JointRound]:
-        """All steps of one start."""
-        state, rest = self.init(u, network)
+    def rounds(
+        self, u: Float[Array, " n"], network: Any, key: jax.Array, state: JointState | None = None
+    ) -> Iterator[JointRound]:
+        """All steps of one start, or those that are left after a state that they have come to."""
+        begun, rest = self.init(u, network)
+        state = begun if state is None else state
         while (done := int(state.step)) < self.steps:
             keys = jax.random.split(jax.random.fold_in(key, done), ROUND)[: self.steps - done]
             batches = int(state.batches)

@@ -4,7 +4,7 @@ Combinations that differ in numbers alone share what is compiled.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
 from detopt.scoring.score import Score
 from detopt.search.discrete import AT_ONCE, Combination, search_combinations
-from detopt.search.gradient import GradientSearcher
+from detopt.search.gradient import GradientSearcher, Position
 from detopt.search.problem import Problem
 from detopt.study.evaluate import evaluator_key, make_evaluator
 from detopt.study.studies import Study
@@ -42,6 +42,7 @@ def try_combinations(
     problem_of: Callable[[Study, Callable[..., Score]], Problem],
     report: Callable[[list[Tried]], None],
     deadline: float | None = None,
+    known: Sequence[Tried] = (),
 ) -> list[Tried]:
     """Search the combinations of a study in `expected` mode.
 
@@ -50,6 +51,7 @@ def try_combinations(
         problem_of: the loss of a variant, from its score.
         report: called with all that were tried so far.
         deadline: by `time.monotonic`, after which nothing new is tried.
+        known: what a search that was stopped had tried, in its order.
 
     Returns:
         All that were tried, in that order.
@@ -58,6 +60,9 @@ def try_combinations(
     tried: list[Tried] = []
 
     def score(wanted: list[Combination]) -> list[float]:
+        if len(tried) + len(wanted) <= len(known):
+            tried.extend(known[len(tried) : len(tried) + len(wanted)])
+            return [t.loss for t in tried[-len(wanted) :]]
         if deadline is not None and tried and time.monotonic() > deadline:
             return []
         best = min(tried, key=lambda t: t.loss, default=None)
@@ -116,8 +121,9 @@ class _Kind:
         designs = [d for v in padded for d in [as_arrays(v.detector)] * STARTS]
         stacked = jax.tree.map(lambda *each: jnp.stack(each), *designs)
         state, converging = None, 0
-        for round_ in self._searcher.rounds(jnp.asarray(starts), (stacked,)):
-            state, converging = round_.state, converging + (round_.phase == "lbfgs")
+        begun = self._searcher.init(jnp.asarray(starts), (stacked,))
+        for round_ in self._searcher.rounds(Position(begun)):
+            state, converging = round_.position.state, converging + (round_.phase == "lbfgs")
             if converging == LBFGS_ROUNDS:
                 break
         assert state is not None

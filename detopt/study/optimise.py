@@ -2,6 +2,7 @@
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,11 +14,12 @@ from detopt import __version__
 from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
+from detopt.inference.stored import leaves, with_leaves
 from detopt.parameters import get
-from detopt.runs import Run, new_run
+from detopt.runs import Run, RunError, new_run
 from detopt.scoring.evaluate import Evaluator
 from detopt.scoring.score import Score
-from detopt.search.gradient import LBFGS_PENALTY, LBFGS_ROUNDS, GradientSearcher, State, Visit
+from detopt.search.gradient import LBFGS_PENALTY, LBFGS_ROUNDS, GradientSearcher, Position, State, Visit
 from detopt.search.problem import FEASIBLE, Problem, random_starts
 from detopt.study.combinations import Tried, try_combinations
 from detopt.study.detectors import open_detector
@@ -25,6 +27,7 @@ from detopt.study.differentiable import check_differentiable
 from detopt.study.edges import check_bounds, check_ranges
 from detopt.study.evaluate import array_space, make_evaluator, score_as_dict
 from detopt.study.faults import BadInput, Fault
+from detopt.study.interruption import TIME_IS_UP, asked, working_on
 from detopt.study.placement import grid_start, radius_groups
 from detopt.study.reach import check_reach
 from detopt.study.resolution import resolution_curves
@@ -34,17 +37,25 @@ from detopt.study.tidy import tidier
 from detopt.study.write import detector_with, inline_detector
 
 __all__ = [
+    "CHECKPOINT",
+    "DETECTOR",
     "Infeasible",
     "Progress",
     "Search",
+    "Task",
     "check_free",
     "describe",
+    "has_begun",
     "make_problem",
     "optimise_study",
+    "task_of",
 ]
 
 AT_BOUND = 1e-3  # of the range
 BEST = 10  # combinations of choices that a report lists
+CHECKPOINT = "checkpoint/state.npz"  # where a search stands
+DETECTOR = "checkpoint/detector.yaml"  # as written by who asks
+_TRIED = "checkpoint/choices.json"
 READABLE = 1e-5  # of loss that may be given for a design with its numbers on their bounds
 
 
@@ -89,63 +100,110 @@ def optimise_study(
         Infeasible: no design that meets the constraints was found.
         RunError: the run folder cannot be written.
     """
+    started = time.monotonic()
     study = study if seed is None else replace(study, seed=seed)
     check_free(study)
     check_differentiable(study)
+    task = task_of(study, progress, None if time_limit is None else started + time_limit)
+    task.check()
+    run = new_run(study.name, {**manifest(study, command), "kind": "optimum", "asked": asked(study)}, out)
+    with working_on(run):
+        run.write_text(DETECTOR, write_inputs(run, study))
+        return task(run, started)
+
+
+def has_begun(run: Run) -> bool:
+    """Whether a run folder holds something to go on from."""
+    return any((run.folder / name).is_file() for name in (CHECKPOINT, _TRIED))
+
+
+def task_of(study: Study, progress: Callable[[Progress], None] | None, deadline: float | None) -> "Task":
+    """What optimises a study in its mode. Raises BadInput where that cannot be done."""
     if study.choices and study.mode == "sampled":
         place = study.document.position(("choices",), key=True)
         message = "combinations are tried in expected mode in this version: set mode: expected, or one study for each"
         raise BadInput([Fault(str(study.path), *place, "choices", message)])
     if study.mode == "sampled":
-        from detopt.study.optimise_sampled import optimise_sampled
+        from detopt.study.optimise_sampled import SampledTask
 
-        return optimise_sampled(study, out, progress, time_limit, command)
-    started = time.monotonic()
-    check_ranges(study)
-    check_reach(study)
-    evaluate = make_evaluator(study)
-    space = array_space(study)
-    check_bounds(study, space, evaluate.particles)
-    score = jax.jit(evaluate)
-    key = jax.random.key(study.seed)
-    initial = score(as_arrays(study.detector), None, key)
-    bad = {n: float(v) for n, v in zip(initial.objective_names, initial.values, strict=True) if not 0 < v < math.inf}
-    if bad:
-        shown = ", ".join(f"{name} is {value:g}" for name, value in bad.items())
-        message = f"{shown} for the initial design, and only positive values can be compared: do enough layers measure?"
-        raise BadInput([Fault(str(study.path), *study.document.position(("objectives",)), "objectives", message)])
+        return SampledTask(study, progress, deadline)
+    return ExpectedTask(study, progress, deadline)
 
-    run = new_run(study.name, manifest(study, command), out)
-    detector_text, drawn, starts, choices = write_inputs(run, study), study, [], {}
-    deadline = None if time_limit is None else started + time_limit
-    if study.choices:
-        tried = _try_choices(study, initial.values, run, progress, deadline)
-        study, start = study.variant(tried[0].chosen), tried[0].values
-        choices = {"choices": _told(drawn, tried)}
-        detector_text = inline_detector(study.document.text)
-        evaluate, space = make_evaluator(study), array_space(study)
-        score = jax.jit(evaluate)
-        starts = [[v.unit_interval(start[v.name]) for v in space.variables]]
-    problem = make_problem(study, lambda u: evaluate(space.place(u), None, key), initial.values)
-    search = Search(study, evaluate, problem, run, progress, deadline, starts)
-    best, stopped = search.run()
 
-    values = {n: float(v) for n, v in study.space.values(best.tolist()).items()}
-    header = (f"Optimised by detopt {__version__}: study {study.name}, seed {study.seed}.",)
-    run.write_text("detector.yaml", detector_with(detector_text, study.space, values, header, run.folder))
-    # The answer is what the file says: it is read back and scored.
-    final_detector, _ = open_detector(run.folder / "detector.yaml")
-    final = score(as_arrays(final_detector), None, key)
-    seconds = time.monotonic() - started
-    scores = {"initial": score_as_dict(study, initial), "final": score_as_dict(study, final)}
-    designs = {"initial": drawn.detector, "final": final_detector}
-    rivals = {n: score_as_dict(study, score(as_arrays(study.space.at(v)), None, key)) for n, v in study.rivals.items()}
-    found = describe(study, designs, scores, search.steps, seconds, stopped, rivals)
-    run.finish({**found, **choices}, seconds)
-    from detopt.report.page import write_report
+class Task(ABC):
+    """A study that is optimised, from its beginning or from where its run folder says that it stands."""
 
-    write_report(run)
-    return run
+    @abstractmethod
+    def check(self) -> None:
+        """Raises BadInput where the initial design has no score that others can be compared with."""
+
+    @abstractmethod
+    def __call__(self, run: Run, started: float) -> Run:
+        """Search, and write what was found. Raises Infeasible where no design meets the constraints.
+
+        Args:
+            run: whose folder is held; it has the study and the text of the detector.
+            started: when, by `time.monotonic`.
+        """
+
+
+class ExpectedTask(Task):
+    """In `expected` mode."""
+
+    def __init__(self, study: Study, progress: Callable[[Progress], None] | None, deadline: float | None) -> None:
+        self.study, self.progress, self.deadline = study, progress, deadline
+        check_ranges(study)
+        check_reach(study)
+        self.evaluate = make_evaluator(study)
+        self.space = array_space(study)
+        check_bounds(study, self.space, self.evaluate.particles)
+        self.score, self.key = jax.jit(self.evaluate), jax.random.key(study.seed)
+        self.initial = self.score(as_arrays(study.detector), None, self.key)
+
+    def check(self) -> None:
+        values = zip(self.initial.objective_names, self.initial.values, strict=True)
+        bad = {n: float(v) for n, v in values if not 0 < v < math.inf}
+        if bad:
+            study, shown = self.study, ", ".join(f"{name} is {value:g}" for name, value in bad.items())
+            message = (
+                f"{shown} for the initial design, and only positive values can be compared: do enough layers measure?"
+            )
+            raise BadInput([Fault(str(study.path), *study.document.position(("objectives",)), "objectives", message)])
+
+    def __call__(self, run: Run, started: float) -> Run:
+        study, drawn, initial, key = self.study, self.study, self.initial, self.key
+        evaluate, space, score = self.evaluate, self.space, self.score
+        detector_text, starts, choices = run.text(DETECTOR), [], {}
+        if study.choices:
+            tried = _try_choices(study, initial.values, run, self.progress, self.deadline)
+            study, start = study.variant(tried[0].chosen), tried[0].values
+            choices = {"choices": _told(drawn, tried)}
+            detector_text = inline_detector(study.document.text)
+            evaluate, space = make_evaluator(study), array_space(study)
+            score = jax.jit(evaluate)
+            starts = [[v.unit_interval(start[v.name]) for v in space.variables]]
+        problem = make_problem(study, lambda u: evaluate(space.place(u), None, key), initial.values)
+        search = Search(study, evaluate, problem, run, self.progress, self.deadline, starts)
+        best, stopped = search.run()
+
+        values = {n: float(v) for n, v in study.space.values(best.tolist()).items()}
+        header = (f"Optimised by detopt {__version__}: study {study.name}, seed {study.seed}.",)
+        run.write_text("detector.yaml", detector_with(detector_text, study.space, values, header, run.folder))
+        # The answer is what the file says: it is read back and scored.
+        final_detector, _ = open_detector(run.folder / "detector.yaml")
+        final = score(as_arrays(final_detector), None, key)
+        seconds = time.monotonic() - started + search.before
+        scores = {"initial": score_as_dict(study, initial), "final": score_as_dict(study, final)}
+        designs = {"initial": drawn.detector, "final": final_detector}
+        rivals = {
+            n: score_as_dict(study, score(as_arrays(study.space.at(v)), None, key)) for n, v in study.rivals.items()
+        }
+        found = describe(study, designs, scores, search.steps, seconds, stopped, rivals)
+        run.finish({**found, **choices}, seconds)
+        from detopt.report.page import write_report
+
+        write_report(run)
+        return run
 
 
 def _try_choices(
@@ -157,15 +215,19 @@ def _try_choices(
 ) -> list[Tried]:
     """Combinations of choices, the best first; a table of them is written. Raises Infeasible where none is good."""
     total = min(study.search.combinations, study.combinations)
+    known = [Tried(**row) for row in run.stored(_TRIED)] if (run.folder / _TRIED).is_file() else []
 
     def report(tried: list[Tried]) -> None:
         columns: dict[str, Any] = {name: [t.chosen[name] for t in tried] for name in study.choices}
         columns |= {"loss": [t.loss for t in tried], "seconds": [t.seconds for t in tried]}
         run.write_table(columns, "choices")
+        run.store(_TRIED, [t._asdict() for t in tried])
         if progress is not None:
             progress(Progress(len(tried), total, "choices", min(t.loss for t in tried)))
 
-    tried = try_combinations(study, lambda variant, score: make_problem(variant, score, reference), report, deadline)
+    tried = try_combinations(
+        study, lambda variant, score: make_problem(variant, score, reference), report, deadline, known
+    )
     if not np.isfinite([t.loss for t in tried]).any():
         raise Infeasible(
             f"none of the {len(tried)} combinations of choices that were tried has a design that meets all constraints. "
@@ -222,6 +284,7 @@ class Search:
         self.searcher = GradientSearcher(problem, study.search.learning_rate, study.search.steps)
         self.rows: list[dict[str, Any]] = []
         self.steps = 0
+        self.started, self.before = time.monotonic(), 0.0  # seconds of the search before it was stopped
 
     def starts(self) -> np.ndarray:
         """The initial design first, then random ones, then the one from weights on a grid."""
@@ -234,14 +297,44 @@ class Search:
 
     def run(self) -> tuple[np.ndarray, str]:
         """The best design and why the search stopped."""
-        total = self.study.search.steps + LBFGS_ROUNDS
-        stopped = "the time limit was reached"
-        for round_ in self.searcher.rounds(jnp.asarray(self.starts())):
-            self._record(round_.visits, round_.phase, total)
-            stopped = round_.stopped or stopped
+        total, position = self.study.search.steps + LBFGS_ROUNDS, self._stored()
+        if position is None:
+            position = Position(self.searcher.init(jnp.asarray(self.starts())))
+        for round_ in self.searcher.rounds(position):
+            position = round_.position
+            self._record(round_.visits, round_.phase)
+            self._store(position)
+            if self.progress is not None:
+                loss = float(np.min(np.asarray(position.state.best_loss)))
+                self.progress(Progress(self.steps, total, round_.phase, loss if math.isfinite(loss) else math.nan))
             if self.deadline is not None and time.monotonic() > self.deadline:
                 break
-        return self._tidy(self._choose(round_.state), round_.state), stopped
+        best = self._tidy(self._choose(position.state), position.state)
+        return best, self.searcher.stopped(position.best) or TIME_IS_UP
+
+    def _store(self, position: Position) -> None:
+        """Write down all that the search goes on from."""
+        if self.folder is None:
+            return
+        state, seconds = position.state, time.monotonic() - self.started + self.before
+        counts = {"steps": state.steps, "recorded": self.steps, "seconds": seconds, "losses": position.best}
+        self.folder.write_arrays(CHECKPOINT, leaves(state) | {k: np.array(v) for k, v in counts.items()})
+
+    def _stored(self) -> Position | None:
+        """Where the search of the run folder stands; None where it has not begun. Raises RunError."""
+        if self.folder is None or not (self.folder.folder / CHECKPOINT).is_file():
+            return None
+        arrays, history = self.folder.arrays(CHECKPOINT), self.folder.history
+        try:
+            state = with_leaves(self.searcher.init(jnp.asarray(arrays["u"])), arrays)._replace(
+                steps=int(arrays["steps"])
+            )
+            self.steps, self.before = int(arrays["recorded"]), float(arrays["seconds"])
+            table = {name: np.asarray(history.column(name)) for name in history.column_names}
+            self.rows = [{name: column[table["step"] < self.steps] for name, column in table.items()}]
+            return Position(state, tuple(arrays["losses"].tolist()))
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{self.folder.folder / CHECKPOINT} is damaged, or of another version: {error}") from None
 
     def _tidy(self, u: np.ndarray, state: State) -> np.ndarray:
         """The most readable form of the design that meets the constraints and scores as well, to 1e-5."""
@@ -277,7 +370,7 @@ class Search:
         """The constraint that each row of the excess belongs to."""
         return jax.eval_shape(self.problem.score, jnp.asarray(self.study.space.init)).constraint_names
 
-    def _record(self, visits: list[Visit], phase: str, total: int) -> None:
+    def _record(self, visits: list[Visit], phase: str) -> None:
         """Append some steps to the history, and write it down."""
         steps, starts = len(visits), len(visits[0].u)
         u, point, best = jax.tree.map(lambda *each: np.stack(each), *visits)
@@ -298,11 +391,6 @@ class Search:
         self.steps += steps
         if self.folder is not None:
             self.folder.write_table({name: np.concatenate([r[name] for r in self.rows]) for name in self.rows[0]})
-        if self.progress is not None:
-            last = best[-1]
-            self.progress(
-                Progress(self.steps, total, phase, float(last.min()) if np.isfinite(last).any() else math.nan)
-            )
 
 
 def describe(

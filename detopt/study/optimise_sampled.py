@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -19,56 +18,68 @@ from detopt.backend import jax, jnp
 from detopt.detector.detector import Detector
 from detopt.detector.surfaces import as_arrays
 from detopt.inference.heads import PortalHead
-from detopt.inference.stored import leaves
+from detopt.inference.stored import leaves, with_leaves
 from detopt.inference.training import train
-from detopt.runs import Run, new_run
-from detopt.search.joint import BATCHES, JointRound, JointSearcher, is_better
-from detopt.search.problem import FEASIBLE, Point, random_starts
+from detopt.runs import Run, RunError
+from detopt.search.joint import BATCHES, JointRound, JointSearcher, JointState, is_better
+from detopt.search.problem import FEASIBLE, random_starts
 from detopt.simulation.streams import stream
 from detopt.study.audit import Auditor, Pool
 from detopt.study.detectors import open_detector
 from detopt.study.edges import check_sampled_bounds
 from detopt.study.evaluate import array_space, make_evaluator, make_sampler
 from detopt.study.faults import BadInput, Fault
+from detopt.study.interruption import TIME_IS_UP
 from detopt.study.networks import make_head
-from detopt.study.optimise import Infeasible, Progress, Search, describe, make_problem
+from detopt.study.optimise import CHECKPOINT, DETECTOR, Infeasible, Progress, Search, Task, describe, make_problem
 from detopt.study.paired import difference
 from detopt.study.placement import radius_groups
 from detopt.study.questions import asked_of_head, seconds_per_muon
-from detopt.study.run_inputs import manifest, write_inputs
 from detopt.study.studies import Study
 from detopt.study.write import detector_with
 from detopt.units import format_quantity
 
-__all__ = ["optimise_sampled"]
+__all__ = ["SampledTask"]
 
 VALIDATION = 4  # times the events of a step
 BOX_DESIGNS = 64  # designs whose muons a conditioned head is warmed up with
 
 
-def optimise_sampled(
+class SampledTask(Task):
+    """In sampled mode."""
+
+    def __init__(self, study: Study, progress: Callable[[Progress], None] | None, deadline: float | None) -> None:
+        self.study, self.progress, self.deadline = study, progress, deadline
+        space = array_space(study)
+        sampler = make_sampler(study, math.ceil(study.search.events / BATCHES))
+        check_sampled_bounds(study, space, sampler)
+        self.search = _JointSearch(study, space, sampler, progress, deadline)
+
+    def check(self) -> None:
+        self.search.begin()
+
+    def __call__(self, run: Run, started: float) -> Run:
+        best, stopped = self.search.run(run)
+        return _audited(self.study, run, self.search, best, stopped, self.progress, self.deadline, started)
+
+
+def _audited(
     study: Study,
-    out: str | Path | None,
+    run: Run,
+    search: "_JointSearch",
+    best: np.ndarray | None,
+    stopped: str,
     progress: Callable[[Progress], None] | None,
-    time_limit: float | None,
-    command: str | None,
+    deadline: float | None,
+    started: float,
 ) -> Run:
-    """Optimise a study in sampled mode; arguments and errors as for `optimise_study`."""
-    started = time.monotonic()
-    space = array_space(study)
-    sampler = make_sampler(study, math.ceil(study.search.events / BATCHES))
-    check_sampled_bounds(study, space, sampler)
+    """Audit the designs, and write what was found."""
 
     def tell(line: str) -> None:
         if progress is not None:
             progress(Progress(0, 0, line, math.nan))
 
-    deadline = None if time_limit is None else started + time_limit
-    search = _JointSearch(study, space, sampler, progress, deadline)
-    begun = search.begin()
-    run = new_run(study.name, manifest(study, command), out)
-    detector_text = write_inputs(run, study)
-    best, stopped = search.run(run, begun)
+    detector_text = run.text(DETECTOR)
     audit = Auditor(study, tell)
     initial = audit(study.detector, "the initial design")
 
@@ -102,7 +113,7 @@ def optimise_sampled(
         if audited.networks is not None:
             run.write_arrays(f"heads/{name}.npz", leaves(audited.networks))
     rivals = {n: audit(study.space.at(values), n) for n, values in study.rivals.items()}
-    seconds = time.monotonic() - started
+    seconds = time.monotonic() - started + search.before
     scores = {n: a.score for n, a in audits.items()}
     result = describe(study, designs, scores, search.steps, seconds, stopped, {n: a.score for n, a in rivals.items()})
     result["after_minus"] = {
@@ -149,12 +160,16 @@ def _expected_optimum(study: Study, deadline: float | None) -> np.ndarray | None
         return None
 
 
-class _Begun(NamedTuple):
-    """Before the first step."""
+class _Position(NamedTuple):
+    """Where a search stands between two rounds: all that it goes on from."""
 
-    network: Any  # a warm head; None without
-    shared: bool  # whether it serves all starts
-    initial: Point  # the initial design with it, on the validation events
+    first: Any  # the warm head of the first start; None without one
+    start: int
+    network: Any  # with which this start began
+    state: JointState | None  # None before its first round
+    zero: float  # loss of the initial design on the validation events
+    best_loss: float
+    best: np.ndarray | None = None  # None where no design has met the constraints yet
 
 
 class _JointSearch:
@@ -193,6 +208,9 @@ class _JointSearch:
         self._train = eqx.filter_jit(self._trained)
         self.rows: list[dict[str, Any]] = []
         self.steps = 0
+        self.shared = study.head is not None and study.head.conditioned  # one head serves all starts
+        self.position: _Position | None = None
+        self.started, self.before = time.monotonic(), 0.0  # seconds of the search before it was stopped
         limits = sampler.limits(space.place(jnp.asarray(study.space.init)))
         self.starts_feasible = bool(np.all(np.asarray(limits) <= FEASIBLE))
 
@@ -201,11 +219,10 @@ class _JointSearch:
         values = [math.nan if e["value"] is None else e["value"] for e in score["objectives"].values()]
         return float(self.problem.loss(jnp.array(values)))
 
-    def begin(self) -> "_Begun":
-        """A warm head, and how good the initial design is with it. Raises BadInput where that has no positive score."""
+    def begin(self) -> None:
+        """Warm up a head, and score the initial design with it. Raises BadInput where that has no positive score."""
         study, u = self.study, jnp.asarray(self.study.space.init)
-        shared = study.head is not None and study.head.conditioned
-        network = self._warm(None, "over the whole box") if shared else self._warm(u, "of start 1")
+        network = self._warm(None, "over the whole box") if self.shared else self._warm(u, "of start 1")
         initial = self.searcher.validate(u, network)
         values = dict(zip(study.objectives, np.asarray(initial.values).tolist(), strict=True))
         if bad := [n for n, v in values.items() if not 0 < v < math.inf]:
@@ -220,31 +237,77 @@ class _JointSearch:
                 for (n, v), t in zip(values.items(), study.objectives.values(), strict=True)
             )
             self.progress(Progress(0, 0, f"the initial design: {shown}, before any audit", math.nan))
-        return _Begun(network, shared, initial)
+        self.position = _Position(network, 0, network, None, float(initial.loss), math.inf)
+        if is_better(initial, math.inf):
+            self.position = self.position._replace(best=np.array(study.space.init), best_loss=float(initial.loss))
 
-    def run(self, folder: Run, begun: "_Begun") -> tuple[np.ndarray | None, str]:
+    def run(self, folder: Run) -> tuple[np.ndarray | None, str]:
         """The best design on the validation events (None where none meets the constraints), and why it stopped."""
         study = self.study
         drawn = random_starts(
             [study.seed, *b"search"], study.search.restarts, radius_groups(self.space), len(self.space)
         )
         starts = [np.array(study.space.init), *drawn]
-        zero, best_loss = float(begun.initial.loss), math.inf
-        best: np.ndarray | None = None
-        if is_better(begun.initial, best_loss):
-            best, best_loss = starts[0], zero
-        for number, start in enumerate(starts):
+        if self.position is None:
+            self.position = self._stored(folder)
+        if self.position is None:
+            self.begin()
+        at = self.position
+        assert at is not None
+        for number in range(at.start, len(starts)):
             # Random starts begin inside the constraints, where heads are worth training.
-            u = jnp.asarray(start) if number == 0 else self.searcher.inside(jnp.asarray(start)[None])[0]
-            warm = number == 0 or begun.shared
-            network = begun.network if warm else self._warm(u, f"of start {number + 1}")
-            for round_ in self.searcher.rounds(u, network, stream(self.key, f"start {number}")):
-                if is_better(round_.validated, best_loss):
-                    best, best_loss = np.asarray(round_.candidate), float(round_.validated.loss)
-                self._record(folder, round_, number, best_loss, zero, len(starts))
+            u = jnp.asarray(starts[number])
+            if number > 0:
+                u = self.searcher.inside(u[None])[0]
+            if number > at.start:
+                network = at.first if self.shared else self._warm(u, f"of start {number + 1}")
+                at = at._replace(start=number, network=network, state=None)
+            for round_ in self.searcher.rounds(u, at.network, stream(self.key, f"start {number}"), at.state):
+                at = at._replace(state=round_.state)
+                if is_better(round_.validated, at.best_loss):
+                    at = at._replace(best=np.asarray(round_.candidate), best_loss=float(round_.validated.loss))
+                self._record(folder, round_, at, len(starts))
                 if self.deadline is not None and time.monotonic() > self.deadline:
-                    return best, "the time limit was reached"
-        return best, f"it has spent its {study.search.steps} steps from {len(starts)} starts"
+                    return at.best, TIME_IS_UP
+        return at.best, f"it has spent its {study.search.steps} steps from {len(starts)} starts"
+
+    def _store(self, folder: Run, at: "_Position") -> None:
+        """Write down all that the search goes on from."""
+        seconds = time.monotonic() - self.started + self.before
+        counts = {
+            "start": at.start,
+            "zero": at.zero,
+            "best_loss": at.best_loss,
+            "recorded": self.steps,
+            "seconds": seconds,
+        }
+        arrays = {name: np.array(value) for name, value in counts.items()}
+        if at.best is not None:
+            arrays["best"] = at.best
+        for part, tree in (("state", at.state), ("first", at.first), ("network", at.network)):
+            arrays |= {f"{part}.{name}": array for name, array in leaves(tree).items()}
+        folder.write_arrays(CHECKPOINT, arrays)
+
+    def _stored(self, folder: Run) -> "_Position | None":
+        """Where the search of the run folder stands; None where it has not begun. Raises RunError."""
+        if not (folder.folder / CHECKPOINT).is_file():
+            return None
+        arrays, history = folder.arrays(CHECKPOINT), folder.history
+        try:
+
+            def part(name: str) -> dict[str, np.ndarray]:
+                return {key.removeprefix(f"{name}."): a for key, a in arrays.items() if key.startswith(f"{name}.")}
+
+            bare = None if self.study.head is None else make_head(self.study, self.key)
+            first, network = (with_leaves(bare, part(name)) for name in ("first", "network"))
+            state = with_leaves(self.searcher.init(jnp.asarray(self.study.space.init), network)[0], part("state"))
+            self.steps, self.before = int(arrays["recorded"]), float(arrays["seconds"])
+            table = {name: np.asarray(history.column(name)) for name in history.column_names}
+            self.rows = [{name: column[table["step"] < self.steps] for name, column in table.items()}]
+            zero, best_loss = (float(arrays[name]) for name in ("zero", "best_loss"))
+            return _Position(first, int(arrays["start"]), network, state, zero, best_loss, arrays.get("best"))
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{folder.folder / CHECKPOINT} is damaged, or of another version: {error}") from None
 
     def _warm(self, u: jax.Array | None, where: str) -> Any:
         """A head trained alone, at one design or over the whole box."""
@@ -273,9 +336,9 @@ class _JointSearch:
         assert head is not None
         return train(network, pool, head, head.warm_up, key)[0]
 
-    def _record(self, folder: Run, round_: JointRound, start: int, best: float, zero: float, starts: int) -> None:
-        """Append the steps to the history, losses relative to `zero`, and write history and checkpoint down."""
-        best -= zero
+    def _record(self, folder: Run, round_: JointRound, at: _Position, starts: int) -> None:
+        """Append the steps to the history, losses relative to the initial design's, and write it and the position down."""
+        zero, best = at.zero, at.best_loss - at.zero
         study, points = self.study, jax.tree.map(np.asarray, round_.points)
         steps, u = len(points.loss), np.asarray(round_.u)
         violation = points.excess.max(axis=-1) if points.excess.shape[-1] else np.full(steps, -np.inf)
@@ -284,7 +347,7 @@ class _JointSearch:
         self.rows.append(
             {
                 "step": self.steps + np.arange(steps),
-                "restart": np.full(steps, start),
+                "restart": np.full(steps, at.start),
                 "phase": np.full(steps, "joint"),
                 "loss": points.loss - zero,
                 "validated": validated,
@@ -301,7 +364,7 @@ class _JointSearch:
         )
         self.steps += steps
         folder.write_table({name: np.concatenate([r[name] for r in self.rows]) for name in self.rows[0]})
-        folder.write_arrays("checkpoint/state.npz", {**leaves(round_.state), "start": np.array(start)})
+        self._store(folder, at)
         if self.progress is not None:
             total = study.search.steps * starts
             self.progress(Progress(self.steps, total, "joint", best if math.isfinite(best) else math.nan))

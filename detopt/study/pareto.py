@@ -1,10 +1,7 @@
 """`detopt pareto`: search the designs of a study that no other design beats, and leave a run folder."""
 
-import hashlib
-import shlex
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,14 +14,13 @@ from detopt.study.faults import BadInput, Fault
 from detopt.study.front_history import Checkpoint, History
 from detopt.study.front_points import publish
 from detopt.study.front_simulator import FrontSimulator, Scale
+from detopt.study.interruption import TIME_IS_UP, asked, working_on
 from detopt.study.optimise import Progress, check_free
 from detopt.study.placement import radius_groups
 from detopt.study.run_inputs import manifest, write_inputs
 from detopt.study.studies import Study
 
-__all__ = ["TIME_IS_UP", "asked", "asked_of", "pareto_study", "search_front", "working_on"]
-
-TIME_IS_UP = "the time limit was reached"
+__all__ = ["asked_of", "pareto_study", "search_front"]
 
 
 def pareto_study(
@@ -55,16 +51,6 @@ def pareto_study(
             write_inputs(run, study)
             deadline = None if time_limit is None else started + time_limit
             return search_front(study, run, simulator, progress, started, deadline)
-
-
-@contextmanager
-def working_on(run: Run) -> Iterator[None]:
-    """Hold the run's folder; a KeyboardInterrupt says how to go on. Raises RunError where another process holds it."""
-    with run.lock():
-        try:
-            yield
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"stopped; continue with: detopt resume {shlex.quote(str(run.folder))}") from None
 
 
 def search_front(
@@ -169,12 +155,6 @@ def _check(study: Study) -> None:
                 "of interest, as in {type: resolution, of: pt, worst: 2 %}"
             )
             raise refuse("constraints", message)
-
-
-def asked(study: Study) -> str:
-    """A digest of all that the front depends on, to know the study again: not its name, words and files."""
-    plain = replace(study, name="", description="", path=Path(), detector_path=None, notes=(), included={})
-    return hashlib.sha256(repr(plain).encode()).hexdigest()
 
 
 def asked_of(study: Study, scale: Scale) -> dict[str, Any]:

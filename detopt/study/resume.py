@@ -1,4 +1,4 @@
-"""`detopt resume`: go on with a search for a front that was stopped, from the last round that it finished."""
+"""`detopt resume`: go on with a search that was stopped, from the last round that it finished."""
 
 import time
 import warnings
@@ -12,8 +12,9 @@ from detopt.runs import Run, RunError
 from detopt.study.cluster import joined
 from detopt.study.front_history import read_checkpoint
 from detopt.study.front_simulator import FrontSimulator
-from detopt.study.optimise import Progress
-from detopt.study.pareto import TIME_IS_UP, asked, search_front, working_on
+from detopt.study.interruption import TIME_IS_UP, asked, working_on
+from detopt.study.optimise import Progress, has_begun, task_of
+from detopt.study.pareto import search_front
 from detopt.study.run_inputs import manifest
 from detopt.study.settings import ParetoSearch
 from detopt.study.studies import Study, load_study
@@ -28,15 +29,15 @@ def resume_run(
     cluster: str | None = None,
     tell: Callable[[str], None] = warnings.warn,
 ) -> Run:
-    """Go on with a search for a front, to the same front as if it had not been stopped.
+    """Go on with a search, for an optimum or a front, to what it would have found without being stopped.
 
-    One that its time limit ended goes on with the rest of its evaluations.
+    One that its time limit ended goes on with the rest of its steps or evaluations.
 
     Args:
         folder: of the run.
         progress: called after every round.
         time_limit: in seconds from now; the search stops early after it.
-        cluster: as for `detopt.study.pareto.pareto_study`; it may be another than the run began on.
+        cluster: as for `detopt.study.pareto.pareto_study`, of a front; it may be another than the run began on.
         tell: called with what the user should know, such as versions that are not those the run began with.
 
     Returns:
@@ -44,28 +45,31 @@ def resume_run(
 
     Raises:
         RunError: nothing is left to do, another process works on it, or it cannot be gone on with.
-        BadInput, Infeasible: as for `detopt.study.pareto.pareto_study`.
+        BadInput, Infeasible: as for `pareto_study` and `optimise_study`.
     """
     run, now = Run(folder), time.monotonic()
-    if not run.is_front:
-        raise RunError(
-            f"{run.folder} searched no front, and only fronts can be resumed in this version: start it again"
-        )
+    if cluster is not None and not run.is_front:
+        raise RunError(f"{run.folder} searched no front: --cluster is for fronts")
     with working_on(run):
-        if run.complete and run.front_result["stopped"] != TIME_IS_UP:
+        if run.complete and (run.front_result if run.is_front else run.result)["stopped"] != TIME_IS_UP:
             raise RunError(f"{run.folder} is finished: nothing is left to do")
         study = _study(run)
-        checkpoint = read_checkpoint(run)
-        if checkpoint is None:
+        if not has_begun(run):
             tell("there is no checkpoint: the search starts from the beginning")
         differences = _differences(run.manifest, manifest(study, None))
         if differences:
             tell(f"the numbers may differ from those of a run that was not stopped: {'; '.join(differences)}")
+        note = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "differences": differences}
+        deadline = None if time_limit is None else now + time_limit
+        if not run.is_front:
+            task = task_of(study, progress, deadline)
+            run.reopen(note)
+            return task(run, now)
+        checkpoint = read_checkpoint(run)
         with joined(cluster, study) as processes:
             simulator = FrontSimulator(study, None if checkpoint is None else checkpoint.scale, processes)
-            run.reopen({"at": datetime.now(UTC).isoformat(timespec="seconds"), "differences": differences})
+            run.reopen(note)
             started = now if checkpoint is None else now - float(checkpoint.rounds["seconds"][-1])
-            deadline = None if time_limit is None else now + time_limit
             return search_front(study, run, simulator, progress, started, deadline, checkpoint)
 
 
@@ -76,7 +80,9 @@ def _study(run: Run) -> Study:
         raise RunError(f"{path} is missing: the run was stopped before it began; start it again")
     if "asked" not in began:
         raise RunError(f"{run.folder} is of a version that could not resume: start it again")
-    study = replace(load_study(path), seed=began["seed"], front=ParetoSearch(**began["search"]))
+    study = replace(load_study(path), seed=began["seed"])
+    if run.is_front:
+        study = replace(study, front=ParetoSearch(**began["search"]))
     if asked(study) != began["asked"]:
         raise RunError(
             f"{path} is not what the run began with: it was edited, the study was changed in Python, or this version of "

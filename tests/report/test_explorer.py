@@ -9,7 +9,8 @@ import pytest
 
 import detopt
 from detopt.study.points import point_yaml
-from tests.report.front_run import front_run, tracker_study
+
+from .front_run import front_run, tracker_study
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ import pytest
 
 import detopt
 from detopt.report.explorer import ShownDesign, write_explorer
-from tests.report.front_run import front_run, tracker_study
+
+from .front_run import front_run, tracker_study
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

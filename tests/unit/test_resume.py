@@ -18,7 +18,7 @@ from detopt.backend import jax, jnp
 from detopt.runs import Run, RunError, new_run
 from detopt.study import front_points, pareto, resume
 from detopt.study.front_simulator import FrontSimulator, Scale
-from detopt.study.pareto import asked
+from detopt.study.interruption import asked
 from detopt.study.run_inputs import write_inputs
 from detopt.study.settings import ParetoSearch
 from detopt.study.studies import load_study
