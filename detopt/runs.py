@@ -1,8 +1,8 @@
 """Run folders: what a run leaves behind, written so that a kill at any moment loses nothing that was finished.
 
 `runs/<study>/<timestamp>/` holds study.yaml, manifest.json, history.parquet, detector.yaml, result.json, figures/ and
-report.html; with a head also checkpoint/ (design and head as they learn) and heads/ (those of the audit). A front has
-front.parquet, rounds.parquet, and in checkpoint/ what `detopt resume` goes on from.
+report.html; with a head also heads/ (those of the audit). A front has front.parquet, rounds.parquet and rates.parquet. In
+checkpoint/ lies what `detopt resume` goes on from.
 """
 
 import json
