@@ -192,7 +192,13 @@ def test_library(path: Path, tmp_path: Path) -> None:
             assert not any(box.shrunk(0.9, 0.7).overlaps(other.shrunk(0.9, 0.7)) for other in boxes[:i])
 
 
-@pytest.mark.parametrize("path", LIBRARY, ids=lambda path: path.stem)
+ONE_OF_A_KIND = ("its2_like", "beam_spectrometer", "cargo_portal")  # the others take minutes to compile
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, id=p.stem, marks=() if p.stem in ONE_OF_A_KIND else pytest.mark.slow) for p in LIBRARY],
+)
 def test_library_is_simulated(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("detopt.study.simulate.CHUNK", 200)
     loaded = detopt.load(path)

@@ -591,7 +591,7 @@ def test_hit_patterns_of_an_efficiency_that_follows_something_else(tmp_path, sma
 @pytest.fixture
 def page(tmp_path):
     """The files that the page shows, written down, and the rest of its code."""
-    text = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / "plugins.md").read_text()
     rest = []
     for code in re.findall(r"```(?:python|yaml)\n(.*?)```", text, flags=re.DOTALL):
         name = re.match(r"# (\S+)\n", code)
