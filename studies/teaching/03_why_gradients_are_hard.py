@@ -7,15 +7,12 @@
 # everything *but* the decisions. The answer looks like a gradient, comes without a warning, and is wrong.
 #
 # This lesson takes a detector so small that its best design can be written down, and holds against it what people do
-# about the steps. It runs in two minutes: `python studies/teaching/01_why_gradients_are_hard.py`; with `--quick` in half
+# about the steps. It runs in two minutes: `python studies/teaching/03_why_gradients_are_hard.py`; with `--quick` in half
 # a minute with larger errors. Figures go to `--out`. The detectors are in `telescope.py`, `efficiency.py` and
 # `exposures.py`, the estimators that you should not use in `peers.py`, beside this file.
 
 # %%
-import argparse
-import inspect
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import efficiency
@@ -24,32 +21,13 @@ import exposures
 import numpy as np
 import peers
 import telescope
+from lesson import Lesson, listing
 
 from detopt.backend import jax, jnp
-from detopt.report.style import AFTER, BEFORE, FAINT, INK, THIRD, WARNING, Drawing, save, styled
+from detopt.report.style import AFTER, BEFORE, FAINT, INK, THIRD, WARNING, Drawing, styled
 
-parser = argparse.ArgumentParser(description="Lesson 1: why gradients through a detector are hard.")
-parser.add_argument("--out", type=Path, default=Path("runs/lessons/01_gradients"), help="folder for the figures")
-parser.add_argument("--quick", action="store_true", help="fewer muons, larger errors")
-options = parser.parse_known_args()[0]  # a notebook has arguments of its own
-
-
-def scaled(full: int, quick: int) -> int:
-    """A number of muons, steps or keys."""
-    return quick if options.quick else full
-
-
-def finish(figure: Drawing, name: str) -> Drawing:
-    """Save a figure; a notebook shows it as well."""
-    print(f"figure: {save(figure, options.out, name)}")
-    return figure
-
-
-def listing(*functions: Any) -> None:
-    """Print the code of functions that are defined elsewhere."""
-    for function in functions:
-        print(inspect.getsource(function))
-
+lesson = Lesson("03_why_gradients_are_hard")
+scaled, finish = lesson.scaled, lesson.finish
 
 # %% [markdown]
 # ## (a) Two panels
@@ -461,7 +439,7 @@ def compare(incident: int, keys: int, at: float = 600.0, step: float = 24.0) -> 
         print(f"{line(name, np.array(values))}   bias {off.mean():6.1f} ± {off.std() / keys**0.5:.1f} %")
 
 
-if not options.quick:
+if not lesson.quick:
     compare(300, 100)
 compare(30, scaled(50, 4))
 
