@@ -1,12 +1,12 @@
 # %% [markdown]
 # # Straight tracks: where should the planes stand?
 #
-# Twelve planes measure points of a straight track. You will learn what the least-squares fit of a line makes of them, where
-# the planes should stand to know its slope, or where it came from, and how a gradient finds such places by itself, first by
-# hand and then with detopt. You will also meet the first thing that can go wrong: a local optimum.
+# Twelve planes measure points of a straight track. You will learn what the least-squares fit of a line makes of them,
+# where the planes should stand to know its slope, or where it came from, and how a gradient finds such places by itself,
+# first by hand and then with detopt. You will also meet the first thing that can go wrong: a local optimum.
 #
-# `python studies/teaching/01_straight_tracks.py` takes about a minute and a half; `--quick` leaves out the longer searches.
-# Figures go to `--out`.
+# `python studies/teaching/01_straight_tracks.py` takes about a minute and a half; `--quick` leaves out the longer
+# searches. Figures go to `--out`.
 
 # %%
 import math
@@ -25,8 +25,8 @@ lesson = Lesson("01_straight_tracks")
 # %% [markdown]
 # ## (a) The line fit
 #
-# Planes at $x_i$ measure $y_i$ with errors of width $\sigma$ each; the line is $y = c + s\,x$. Least squares (PDG review of
-# *Statistics*, method of least squares) gives the slope and the height of the line at any other place $x$ with
+# Planes at $x_i$ measure $y_i$ with errors of width $\sigma$ each; the line is $y = c + s\,x$. Least squares (PDG review
+# of *Statistics*, method of least squares) gives the slope and the height of the line at any other place $x$ with
 #
 # $$ \mathrm{var}(s) = \frac{\sigma^2}{S}, \qquad
 #    \mathrm{var}(y(x)) = \sigma^2\left[\frac{1}{N} + \frac{(x-\bar x)^2}{S}\right], \qquad
@@ -102,7 +102,8 @@ lesson.finish(figure, "1_bands")
 # ## (c) By gradient
 #
 # Suppose nobody had told us. JAX differentiates `slope_variance` to the twelve positions, and we walk downhill: each step
-# against the gradient (of the logarithm, so that steps have a natural size), and back to $[0, L]$ where a plane has left it.
+# against the gradient (of the logarithm, so that steps have a natural size), and back to $[0, L]$ where a plane has left
+# it.
 
 
 # %%
@@ -128,21 +129,24 @@ print(f"{STARTS} random starts; where they end:")
 for fewer in range(6, 1, -1):
     here = np.minimum(near, NUMBER - near) == fewer
     if here.any():
-        print(f"  {fewer:2}:{NUMBER - fewer:<2}{100 * here.mean():6.1f} %   {above[here].mean():.4f} x the best variance")
+        print(
+            f"  {fewer:2}:{NUMBER - fewer:<2}{100 * here.mean():6.1f} %   {above[here].mean():.4f} x the best variance"
+        )
 
 # %% [markdown]
-# Every search ends with all planes at the ends, but not always with six at each. Seven at one end and five at the other are
-# a *local optimum*: the variance is 36/35 of the best, and yet no small step improves it. Each plane is pushed away from the
-# mean of all others. One of the seven would have to cross the middle, and on its way there things get worse before they get
-# better. The right figure shows the hill.
+# Every search ends with all planes at the ends, but not always with six at each. Seven at one end and five at the other
+# are a *local optimum*: the variance is 36/35 of the best, and yet no small step improves it. Each plane is pushed away
+# from the mean of all others. One of the seven would have to cross the middle, and on its way there things get worse
+# before they get better. The right figure shows the hill.
 
 # %%
 with styled():
     figure = Drawing(7.6, 3.9)
     ax = figure.panel(0.85, 0.75, 2.8, 2.5)
     shown = int(np.argmax(np.minimum(near, NUMBER - near) == 5))
+    moving = int((paths[shown] != ends[shown]).any(1).sum()) + 5
     ax.plot(paths[shown], color=BEFORE, linewidth=1.2)
-    ax.set(xlim=(0, 120), ylim=(-40, 1040), xlabel="step", ylabel="places of the planes [mm]")
+    ax.set(xlim=(0, moving), ylim=(-40, 1040), xlabel="step", ylabel="places of the planes [mm]")
     ax.set_title(f"a search that ends at {near[shown]}:{NUMBER - near[shown]}", fontsize="small")
     ax = figure.panel(4.55, 0.75, 2.8, 2.5)
     way = np.linspace(0, LENGTH, 101)
@@ -160,15 +164,15 @@ lesson.finish(figure, "2_local_optimum")
 # %% [markdown]
 # ## (d) Where did it come from?
 #
-# Often one wants to know the track not between the planes but before them, at a vertex a distance $d$ in front of the first.
-# With a fraction $f$ of the planes at $0$ and the rest at $L$, both ends are averages with errors $\sigma/\sqrt{fN}$ and
-# $\sigma/\sqrt{(1-f)N}$, and the line through them has at $-d$
+# Often one wants to know the track not between the planes but before them, at a vertex a distance $d$ in front of the
+# first. With a fraction $f$ of the planes at $0$ and the rest at $L$, both ends are averages with errors
+# $\sigma/\sqrt{fN}$ and $\sigma/\sqrt{(1-f)N}$, and the line through them has at $-d$
 #
 # $$ \frac{N\,\mathrm{var}}{\sigma^2} = \frac{(L+d)^2}{f L^2} + \frac{d^2}{(1-f) L^2},
 #    \qquad f^* = \frac{L+d}{L+2d}, \qquad \frac{N\,\mathrm{var}^*}{\sigma^2} = \left(\frac{L+2d}{L}\right)^2. $$
 #
-# That two places are enough, and which share of the planes each takes, is a theorem: Elfving, Ann. Math. Statist. 23 (1952)
-# 255, [doi:10.1214/aoms/1177729442](https://doi.org/10.1214/aoms/1177729442).
+# That two places are enough, and which share of the planes each takes, is a theorem: Elfving, Ann. Math. Statist. 23
+# (1952) 255, [doi:10.1214/aoms/1177729442](https://doi.org/10.1214/aoms/1177729442).
 
 # %%
 DISTANCE = LENGTH / 2
@@ -183,7 +187,9 @@ with styled():
         ax.plot((1 + d) / (1 + 2 * d), (1 + 2 * d) ** 2, "*", color=colour, markersize=15)
         equal = NUMBER * float(height_variance(evenly, -d * LENGTH))
         ax.plot([0.2, 0.26], [equal, equal], color=colour, linewidth=3)
-        print(f"d = {d:.2f} L: best {(1 + 2 * d) ** 2:.2f} at f = {(1 + d) / (1 + 2 * d):.2f}; equal distances {equal:.2f}")
+        print(
+            f"d = {d:.2f} L: best {(1 + 2 * d) ** 2:.2f} at f = {(1 + d) / (1 + 2 * d):.2f}; equal distances {equal:.2f}"
+        )
     ax.text(0.27, 27.9, "short bars: equal distances", size="small", va="center")
     ax.set(xlim=(0.2, 1), ylim=(0, 32), xlabel="fraction $f$ of the planes at the near end")
     ax.set_ylabel(r"$N$ var / $\sigma^2$ at the vertex")
@@ -271,7 +277,6 @@ with styled():
             ax.plot([r, r], [y - 0.3, y + 0.3], color=colour, linewidth=1.5 + 0.4 * n)
             if n > 1:
                 ax.text(r + (22 if r < 1000 else -22), y, f"{n}", ha="left" if r < 1000 else "right", va="center")
-    ax.plot(0, 0, alpha=0)
     ax.axvline(0, color=FAINT, linewidth=1, linestyle=":")
     ax.text(20, len(rows) - 0.55, "vertex", color=FAINT, size="small", va="top")
     ax.set_yticks(range(len(rows))[::-1], list(rows), size="small")
@@ -292,10 +297,11 @@ lesson.finish(figure, "4_detopt")
 # ## Exercises
 #
 # 1. With eleven planes, half at each end is not possible. What is best, and how far is it from $4\sigma^2/NL^2$?
-# 2. The vertex lies at $d = 2L$. Which share of the planes stands at the near end, and what is gained over equal distances?
+# 2. The vertex lies at $d = 2L$. Which share of the planes stands at the near end, and what is gained over equal
+#    distances?
 # 3. From (c): how many random starts does one need, to find the best split with a probability of 99 %?
-# 4. Planes have a thickness: they need a gap of 30 mm between neighbours. What does that cost the slope? Work it out by hand,
-#    then let detopt find it (`constraints: {gap: {type: minimum_gap, min: 30 mm}}`).
+# 4. Planes have a thickness: they need a gap of 30 mm between neighbours. What does that cost the slope? Work it out by
+#    hand, then let detopt find it (`constraints: {gap: {type: minimum_gap, min: 30 mm}}`).
 
 # %% [markdown]
 # ## Solutions
@@ -316,7 +322,9 @@ share, least = (LENGTH + d) / (LENGTH + 2 * d), ((LENGTH + 2 * d) / LENGTH) ** 2
 whole = min(range(1, NUMBER), key=lambda n: float(height_variance(split(n), -d)))
 equal = NUMBER * float(height_variance(evenly, -d))
 print(f"share {share:.2f}; with twelve planes {whole}:{NUMBER - whole}")
-print(f"N var / sigma^2: {least:.1f} at best, {NUMBER * float(height_variance(split(whole), -d)):.1f} with whole planes")
+print(
+    f"N var / sigma^2: {least:.1f} at best, {NUMBER * float(height_variance(split(whole), -d)):.1f} with whole planes"
+)
 print(f"equal distances: {equal:.1f}, {equal / least:.2f} times the best variance")
 
 # %% [markdown]
@@ -333,7 +341,9 @@ print(f"p = {success:.2f}; {math.ceil(math.log(0.01) / math.log(1 - success))} s
 GAP = 30.0
 inward = GAP * np.arange(6)
 stacks = np.concatenate([inward, LENGTH - inward])
-print(f"by hand: {1e6 * SIGMA * math.sqrt(slope_variance(stacks)):.2f} urad, without a gap {1e6 * best['phi']:.2f} urad")
+print(
+    f"by hand: {1e6 * SIGMA * math.sqrt(slope_variance(stacks)):.2f} urad, without a gap {1e6 * best['phi']:.2f} urad"
+)
 if not lesson.quick:
     _, last, radii = optimised("phi", "restarts: 0", "constraints: {gap: {type: minimum_gap, min: 30 mm}}\n")
     print(f"detopt:  {1e6 * last:.2f} urad, smallest gap {np.diff(radii).min():.2f} mm")
