@@ -158,11 +158,10 @@ table(results, telescope.BEST, telescope.exact_score, " [mm]", 0)
 # best), the search with 50 mm edges ends elsewhere. Narrow edges are nearly right, but then only the few muons inside the
 # sigmoid carry the gradient, and it drowns in noise: at the limit of no bias stands infinite variance.
 #
-# *As a weight of the hit in the track fit.* Now a muon that misses does not vanish, it is measured badly, with an error
-# of
-# $\sigma/\sqrt{w}$. And a large lever arm makes up for a large error! The search finds out, and moves the panel to where it
-# "measures" muons that fly past it. Here the bias goes away only as slowly as the width itself, at the price of the same
-# noise.
+# *As a weight of the hit in the track fit.* Now a muon that misses does not vanish, it is measured badly, with an error of
+# $\sigma/\sqrt{w}$. And a large lever arm makes up for a large error! The search finds out, and moves the panel to where
+# it "measures" muons that fly past it. Here the bias goes away only as slowly as the width itself, at the price of the
+# same noise.
 
 # %%
 for width in (50.0, 20.0, 5.0, 1.0):
@@ -325,8 +324,8 @@ finish(figure, "4_ascent")
 # %% [markdown]
 # ## (g) Efficiencies
 #
-# Four planes see a muon with probability $e$ each, three hits make a track. Better planes are dearer: maximise
-# $P(\geq 3\ \mathrm{of}\ 4) + c \ln(1-e)$ with $c$ = 0.12. The best is $e^*$ = 0.8873. A hit is a step again: `uniform < e`.
+# Four planes see a muon with probability $e$ each, three hits make a track. Better planes are dearer: maximise $P(\geq 3\
+# \mathrm{of}\ 4) + c \ln(1-e)$ with $c$ = 0.12. The best is $e^*$ = 0.8873. A hit is a step again: `uniform < e`.
 #
 # *Concrete relaxation*: hits become numbers between 0 and 1, at some "temperature". It solves another problem, whose
 # optimum is elsewhere. *Straight-through*: count hits forwards, and backwards pretend that the threshold was a sigmoid.
@@ -476,7 +475,8 @@ finish(figure, "6_head")
 #
 # * A gradient without a check is a rumour. Simulate the same particles at two neighbouring designs and compare the means:
 #   slow and noisy, but right. For your own study: `detopt gradients studies/yours.yaml`.
-# * Autodiff is right for what moves smoothly and blind to what is decided. Every decision (edge, hit, cut, count) is a flip.
+# * Autodiff is right for what moves smoothly and blind to what is decided. Every decision (edge, hit, cut, count) is a
+#   flip.
 # * Soft edges trade bias for noise. As a weight in a fit they can be exploited, and a search does exploit them.
 # * Efficiencies: sum over patterns, or flip. Nothing has to be relaxed.
 # * If the score is not a sum over particles, flip the particle in the score, not in the sum.

@@ -61,8 +61,8 @@ lesson.finish(figure, "1_front")
 #   under the peak hurts in proportion to itself. Precision gains.
 # * **A fit of the mass spectrum.** The sidebands measure the background, and its uncertainty of 5 % does next to nothing.
 #   The optimum goes back. A systematic uncertainty matters as far as the data cannot constrain it.
-# * **A bump that looks like the signal** is what data cannot constrain: 5 % of the background under the peak may hide there,
-#   and precision is needed again.
+# * **A bump that looks like the signal** is what data cannot constrain: 5 % of the background under the peak may hide
+#   there, and precision is needed again.
 
 # %%
 columns = ("sigma(mu) [%]", "threshold", "last plane", "efficiency", "resolution", "at the end")
