@@ -471,12 +471,49 @@ with styled():
 finish(figure, "6_head")
 
 # %% [markdown]
-# ## What to take home
+# ## What to remember
 #
-# * A gradient without a check is a rumour. Simulate the same particles at two neighbouring designs and compare the means:
-#   slow and noisy, but right. For your own study: `detopt gradients studies/yours.yaml`.
+# * A gradient without a check is a rumour: simulate the same particles at two neighbouring designs and compare the means
+#   (`detopt gradients studies/yours.yaml`).
 # * Autodiff is right for what moves smoothly and blind to what is decided. Every decision (edge, hit, cut, count) is a
-#   flip.
-# * Soft edges trade bias for noise. As a weight in a fit they can be exploited, and a search does exploit them.
-# * Efficiencies: sum over patterns, or flip. Nothing has to be relaxed.
-# * If the score is not a sum over particles, flip the particle in the score, not in the sum.
+#   flip. Soft edges trade bias for noise, and as a weight in a fit a search exploits them.
+# * Efficiencies: sum over patterns, or flip. If the score is not a sum over particles, flip the particle in the score.
+#
+# ## Exercises
+#
+# 1. Plain autodiff is off by +114 % at 300 mm. What does it say, and what is true, at the best lever arm? Use
+#    `exact_score`.
+# 2. A finite difference with steps of $\pm h$ has a bias of its own: the curve is not straight. How large is it at 300 mm
+#    for $h$ = 5, 15, 50 and 80 mm?
+# 3. Four planes need three hits. With five planes that need three, where is the best efficiency, at the same cost of
+#    $\ln(1-e)$?
+
+# %% [markdown]
+# ## Solutions
+#
+# **1.** What autodiff does not see is the acceptance, and $d\ln(1/s)/ds = -1/s$ at any design. At the best one the two
+# terms cancel, so plain autodiff sees $+1/s$ where the truth is zero.
+
+# %%
+for place in (START, telescope.BEST):
+    true = float(jax.grad(telescope.exact_score)(place) / telescope.exact_score(place))
+    print(
+        f"{place:4.0f} mm: d ln(score)/ds = {1e3 * true:6.3f} per metre, without acceptance {1e3 * (true + 1 / place):6.3f}"
+    )
+
+# %% [markdown]
+# **2.** From the exact score, so that there is no noise.
+
+# %%
+for h in (5.0, 15.0, 50.0, 80.0):
+    difference = (telescope.exact_score(START + h) - telescope.exact_score(START - h)) / (2 * h)
+    print(f"± {h:3.0f} mm: {100 * (float(difference) / truth - 1):6.2f} %")
+
+# %% [markdown]
+# **3.** The recursion over planes takes any number. More planes forgive more: each may be worse, and cheaper.
+
+# %%
+for number in (4, 5):
+    e = jnp.linspace(0.5, 0.99, 4901)
+    value = efficiency.at_least([e] * number, efficiency.NEEDED) + efficiency.cost(e)
+    print(f"{number} planes: best efficiency {float(e[jnp.argmax(value)]):.4f}, score {float(value.max()):.4f}")

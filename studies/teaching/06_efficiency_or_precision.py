@@ -121,7 +121,7 @@ with styled():
 lesson.finish(figure, "3_spectra")
 
 # %% [markdown]
-# ## What to take home
+# ## What to remember
 #
 # * A front says what can be had together. Where on it to stand, the measurement says.
 # * $S/\sqrt{S+B}$ is a fair figure for the error of a rate, and is not a discovery significance: that is
