@@ -11,13 +11,16 @@ WORKERS ?= auto
 PEER := .venv-peer
 PEER_STAMP := $(PEER)/.installed
 
-.PHONY: help demo test test-slow test-geant4 bench bench-tomography bench-pareto lint format dev clean check-python
+.PHONY: help demo lessons test test-slow test-geant4 bench bench-tomography bench-pareto lint format dev clean check-python
 
 help:           ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
 
 demo: $(STAMP)  ## optimise a real silicon tracker (minutes)
 	$(BIN)/detopt optimise studies/its2_upgrade.yaml
+
+lessons: $(STAMP)  ## write the lessons as notebooks, to runs/lessons/notebooks
+	$(BIN)/python studies/teaching/notebooks.py runs/lessons/notebooks
 
 test: $(STAMP)  ## run the tests
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not benchmark and not geant4"

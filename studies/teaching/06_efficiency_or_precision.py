@@ -11,18 +11,13 @@
 # muons. The detector is that of `studies/jpsi_peak.yaml`, the questions are in `peak.py`, beside this file.
 
 # %%
-import argparse
-from pathlib import Path
-
 import numpy as np
 import peak
+from lesson import Lesson
 
-from detopt.report.style import AFTER, BEFORE, FAINT, INK, THIRD, WARNING, Drawing, save, styled
+from detopt.report.style import AFTER, BEFORE, FAINT, INK, THIRD, WARNING, Drawing, styled
 
-parser = argparse.ArgumentParser(description="Lesson 6: efficiency or precision.")
-parser.add_argument("--out", type=Path, default=Path("runs/lessons/06_efficiency"), help="folder for the figures")
-parser.add_argument("--quick", action="store_true", help="fewer muons, larger errors")
-options = parser.parse_known_args()[0]  # a notebook has arguments of its own
+lesson = Lesson("06_efficiency_or_precision")
 
 # %% [markdown]
 # ## (a) What can be had together
@@ -31,7 +26,7 @@ options = parser.parse_known_args()[0]  # a notebook has arguments of its own
 # of six make a track. The mass resolution comes from the two fits, scattering included.
 
 # %%
-found = peak.scan(8_192 if options.quick else 32_768)
+found = peak.scan(lesson.scaled(32_768, 8_192))
 front = found.front()
 colours = dict(zip(peak.QUESTIONS, (FAINT, BEFORE, WARNING, INK, THIRD, AFTER), strict=True))
 with styled():
@@ -53,7 +48,7 @@ with styled():
     ax.set(xlabel="efficiency for pairs [%]", ylabel="mass resolution [MeV]", xlim=(25, None), ylim=(8, 28))
     ax.legend(loc="upper left", fontsize="small")
     figure.say(0.3, "Six questions, and where on the front their answers are")
-print(f"figure: {save(figure, options.out, '1_front')}")
+lesson.finish(figure, "1_front")
 
 # %% [markdown]
 # ## (b) What decides
@@ -66,8 +61,8 @@ print(f"figure: {save(figure, options.out, '1_front')}")
 #   under the peak hurts in proportion to itself. Precision gains.
 # * **A fit of the mass spectrum.** The sidebands measure the background, and its uncertainty of 5 % does next to nothing.
 #   The optimum goes back. A systematic uncertainty matters as far as the data cannot constrain it.
-# * **A bump that looks like the signal** is what data cannot constrain: 5 % of the background under the peak may hide there,
-#   and precision is needed again.
+# * **A bump that looks like the signal** is what data cannot constrain: 5 % of the background under the peak may hide
+#   there, and precision is needed again.
 
 # %%
 columns = ("sigma(mu) [%]", "threshold", "last plane", "efficiency", "resolution", "at the end")
@@ -89,7 +84,7 @@ with styled():
     ax.set(xlabel="threshold of the planes", ylabel="error of the rate, over the best", xlim=(0, 3), ylim=(0.97, 2))
     ax.legend(loc="upper center", fontsize="small")
     figure.say(0.3, "How far each question's error is from its best")
-print(f"figure: {save(figure, options.out, '2_questions')}")
+lesson.finish(figure, "2_questions")
 
 # %% [markdown]
 # ## (c) Statistics alone would have chosen another detector
@@ -115,7 +110,7 @@ with styled():
         (("most efficient", found.most_efficient()), ("best with a bump", found.best("spectrum, and a bump of 5 %")))
     ):
         edges, signal, background = peak.spectrum(
-            8_192 if options.quick else 65_536, peak.THRESHOLDS[at[0]], peak.PLACES[at[1]]
+            lesson.scaled(65_536, 8_192), peak.THRESHOLDS[at[0]], peak.PLACES[at[1]]
         )
         ax = figure.panel(0.75 + 3.0 * i, 0.75, 2.6, 2.3)
         ax.stairs(background, edges, color=FAINT, fill=True)
@@ -123,10 +118,10 @@ with styled():
         ax.set(xlabel="mass of the pair [GeV]", xlim=(2.95, 3.25), ylim=(0, 900), title=name)
         if not i:
             ax.set_ylabel("expected in 10 MeV")
-print(f"figure: {save(figure, options.out, '3_spectra')}")
+lesson.finish(figure, "3_spectra")
 
 # %% [markdown]
-# ## What to take home
+# ## What to remember
 #
 # * A front says what can be had together. Where on it to stand, the measurement says.
 # * $S/\sqrt{S+B}$ is a fair figure for the error of a rate, and is not a discovery significance: that is

@@ -1,7 +1,6 @@
 """The J/psi spectrometer of studies/jpsi_peak.yaml, asked many questions at once, over a grid of its two variables."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -58,7 +57,7 @@ class Scan(NamedTuple):
 
 def scan(events: int, thresholds: tuple[float, ...] = THRESHOLDS, places: tuple[float, ...] = PLACES) -> Scan:
     """Simulate every design of the grid with the same pairs of muons."""
-    study = detopt.load(Path(__file__).parents[1] / "jpsi_peak.yaml")
+    study = detopt.load("jpsi_peak")
     asked = {"efficiency": Efficiency(), "resolution": Resolution(of="mass"), **QUESTIONS}
     study = replace(study, objectives=asked)
     sampler, space = make_sampler(study, events), array_space(study)
@@ -77,7 +76,7 @@ def scan(events: int, thresholds: tuple[float, ...] = THRESHOLDS, places: tuple[
 def spectrum(events: int, threshold: float, place: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Edges of the bins in GeV, and what signal and background are expected in them."""
     question = "mass spectrum"
-    study = detopt.load(Path(__file__).parents[1] / "jpsi_peak.yaml")
+    study = detopt.load("jpsi_peak")
     study = replace(study, objectives={question: QUESTIONS[question]})
     design = as_arrays(study.space.at({"S1.threshold": threshold, "S6.z": place}))
     sampler = make_sampler(study, events)

@@ -1,7 +1,7 @@
 """How the gradient of a detector is often taken, and should not be. None of this is used by detopt.
 
 Most functions make an estimator of the form of `telescope.with_the_flip`: (design, draws of n muons) -> n gradients. How far
-each is off, as `01_why_gradients_are_hard.py` measures:
+each is off, as `03_why_gradients_are_hard.py` measures:
 
 | estimator | bias of the gradient | search ends | muons for 10 % |
 | --- | --- | --- | --- |

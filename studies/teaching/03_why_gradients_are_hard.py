@@ -7,15 +7,12 @@
 # everything *but* the decisions. The answer looks like a gradient, comes without a warning, and is wrong.
 #
 # This lesson takes a detector so small that its best design can be written down, and holds against it what people do
-# about the steps. It runs in two minutes: `python studies/teaching/01_why_gradients_are_hard.py`; with `--quick` in half
+# about the steps. It runs in two minutes: `python studies/teaching/03_why_gradients_are_hard.py`; with `--quick` in half
 # a minute with larger errors. Figures go to `--out`. The detectors are in `telescope.py`, `efficiency.py` and
 # `exposures.py`, the estimators that you should not use in `peers.py`, beside this file.
 
 # %%
-import argparse
-import inspect
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import efficiency
@@ -24,32 +21,13 @@ import exposures
 import numpy as np
 import peers
 import telescope
+from lesson import Lesson, listing
 
 from detopt.backend import jax, jnp
-from detopt.report.style import AFTER, BEFORE, FAINT, INK, THIRD, WARNING, Drawing, save, styled
+from detopt.report.style import AFTER, BEFORE, FAINT, INK, THIRD, WARNING, Drawing, styled
 
-parser = argparse.ArgumentParser(description="Lesson 1: why gradients through a detector are hard.")
-parser.add_argument("--out", type=Path, default=Path("runs/lessons/01_gradients"), help="folder for the figures")
-parser.add_argument("--quick", action="store_true", help="fewer muons, larger errors")
-options = parser.parse_known_args()[0]  # a notebook has arguments of its own
-
-
-def scaled(full: int, quick: int) -> int:
-    """A number of muons, steps or keys."""
-    return quick if options.quick else full
-
-
-def finish(figure: Drawing, name: str) -> Drawing:
-    """Save a figure; a notebook shows it as well."""
-    print(f"figure: {save(figure, options.out, name)}")
-    return figure
-
-
-def listing(*functions: Any) -> None:
-    """Print the code of functions that are defined elsewhere."""
-    for function in functions:
-        print(inspect.getsource(function))
-
+lesson = Lesson("03_why_gradients_are_hard")
+scaled, finish = lesson.scaled, lesson.finish
 
 # %% [markdown]
 # ## (a) Two panels
@@ -180,11 +158,10 @@ table(results, telescope.BEST, telescope.exact_score, " [mm]", 0)
 # best), the search with 50 mm edges ends elsewhere. Narrow edges are nearly right, but then only the few muons inside the
 # sigmoid carry the gradient, and it drowns in noise: at the limit of no bias stands infinite variance.
 #
-# *As a weight of the hit in the track fit.* Now a muon that misses does not vanish, it is measured badly, with an error
-# of
-# $\sigma/\sqrt{w}$. And a large lever arm makes up for a large error! The search finds out, and moves the panel to where it
-# "measures" muons that fly past it. Here the bias goes away only as slowly as the width itself, at the price of the same
-# noise.
+# *As a weight of the hit in the track fit.* Now a muon that misses does not vanish, it is measured badly, with an error of
+# $\sigma/\sqrt{w}$. And a large lever arm makes up for a large error! The search finds out, and moves the panel to where
+# it "measures" muons that fly past it. Here the bias goes away only as slowly as the width itself, at the price of the
+# same noise.
 
 # %%
 for width in (50.0, 20.0, 5.0, 1.0):
@@ -347,8 +324,8 @@ finish(figure, "4_ascent")
 # %% [markdown]
 # ## (g) Efficiencies
 #
-# Four planes see a muon with probability $e$ each, three hits make a track. Better planes are dearer: maximise
-# $P(\geq 3\ \mathrm{of}\ 4) + c \ln(1-e)$ with $c$ = 0.12. The best is $e^*$ = 0.8873. A hit is a step again: `uniform < e`.
+# Four planes see a muon with probability $e$ each, three hits make a track. Better planes are dearer: maximise $P(\geq 3\
+# \mathrm{of}\ 4) + c \ln(1-e)$ with $c$ = 0.12. The best is $e^*$ = 0.8873. A hit is a step again: `uniform < e`.
 #
 # *Concrete relaxation*: hits become numbers between 0 and 1, at some "temperature". It solves another problem, whose
 # optimum is elsewhere. *Straight-through*: count hits forwards, and backwards pretend that the threshold was a sigmoid.
@@ -461,7 +438,7 @@ def compare(incident: int, keys: int, at: float = 600.0, step: float = 24.0) -> 
         print(f"{line(name, np.array(values))}   bias {off.mean():6.1f} ± {off.std() / keys**0.5:.1f} %")
 
 
-if not options.quick:
+if not lesson.quick:
     compare(300, 100)
 compare(30, scaled(50, 4))
 
@@ -494,11 +471,49 @@ with styled():
 finish(figure, "6_head")
 
 # %% [markdown]
-# ## What to take home
+# ## What to remember
 #
-# * A gradient without a check is a rumour. Simulate the same particles at two neighbouring designs and compare the means:
-#   slow and noisy, but right. For your own study: `detopt gradients studies/yours.yaml`.
-# * Autodiff is right for what moves smoothly and blind to what is decided. Every decision (edge, hit, cut, count) is a flip.
-# * Soft edges trade bias for noise. As a weight in a fit they can be exploited, and a search does exploit them.
-# * Efficiencies: sum over patterns, or flip. Nothing has to be relaxed.
-# * If the score is not a sum over particles, flip the particle in the score, not in the sum.
+# * A gradient without a check is a rumour: simulate the same particles at two neighbouring designs and compare the means
+#   (`detopt gradients studies/yours.yaml`).
+# * Autodiff is right for what moves smoothly and blind to what is decided. Every decision (edge, hit, cut, count) is a
+#   flip. Soft edges trade bias for noise, and as a weight in a fit a search exploits them.
+# * Efficiencies: sum over patterns, or flip. If the score is not a sum over particles, flip the particle in the score.
+#
+# ## Exercises
+#
+# 1. Plain autodiff is off by +114 % at 300 mm. What does it say, and what is true, at the best lever arm? Use
+#    `exact_score`.
+# 2. A finite difference with steps of $\pm h$ has a bias of its own: the curve is not straight. How large is it at 300 mm
+#    for $h$ = 5, 15, 50 and 80 mm?
+# 3. Four planes need three hits. With five planes that need three, where is the best efficiency, at the same cost of
+#    $\ln(1-e)$?
+
+# %% [markdown]
+# ## Solutions
+#
+# **1.** What autodiff does not see is the acceptance, and $d\ln(1/s)/ds = -1/s$ at any design. At the best one the two
+# terms cancel, so plain autodiff sees $+1/s$ where the truth is zero.
+
+# %%
+for place in (START, telescope.BEST):
+    true = float(jax.grad(telescope.exact_score)(place) / telescope.exact_score(place))
+    print(
+        f"{place:4.0f} mm: d ln(score)/ds = {1e3 * true:6.3f} per metre, without acceptance {1e3 * (true + 1 / place):6.3f}"
+    )
+
+# %% [markdown]
+# **2.** From the exact score, so that there is no noise.
+
+# %%
+for h in (5.0, 15.0, 50.0, 80.0):
+    difference = (telescope.exact_score(START + h) - telescope.exact_score(START - h)) / (2 * h)
+    print(f"± {h:3.0f} mm: {100 * (float(difference) / truth - 1):6.2f} %")
+
+# %% [markdown]
+# **3.** The recursion over planes takes any number. More planes forgive more: each may be worse, and cheaper.
+
+# %%
+for number in (4, 5):
+    e = jnp.linspace(0.5, 0.99, 4901)
+    value = efficiency.at_least([e] * number, efficiency.NEEDED) + efficiency.cost(e)
+    print(f"{number} planes: best efficiency {float(e[jnp.argmax(value)]):.4f}, score {float(value.max()):.4f}")
