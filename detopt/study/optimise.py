@@ -25,6 +25,7 @@ from detopt.study.differentiable import check_differentiable
 from detopt.study.edges import check_bounds, check_ranges
 from detopt.study.evaluate import array_space, make_evaluator, score_as_dict
 from detopt.study.faults import BadInput, Fault
+from detopt.study.optimum import AT_BOUND, expected_optimum, unless_it_fails
 from detopt.study.placement import grid_start, radius_groups
 from detopt.study.reach import check_reach
 from detopt.study.resolution import resolution_table
@@ -44,7 +45,7 @@ __all__ = [
 ]
 
 CURVE_MOMENTA = np.geomspace(0.2, 200, 40)
-AT_BOUND = 1e-3  # of the range
+TIME_LIMIT = "the time limit was reached"
 BEST = 10  # combinations of choices that a report lists
 READABLE = 1e-5  # of loss that may be given for a design with its numbers on their bounds
 
@@ -142,7 +143,9 @@ def optimise_study(
     designs = {"initial": drawn.detector, "final": final_detector}
     rivals = {n: score_as_dict(study, score(as_arrays(study.space.at(v)), None, key)) for n, v in study.rivals.items()}
     found = describe(study, designs, scores, search.steps, seconds, stopped, rivals)
-    run.finish({**found, **choices}, seconds)
+    if stopped != TIME_LIMIT:
+        found |= unless_it_fails(lambda: expected_optimum(study, search, final_detector))
+    run.finish({**found, **choices}, time.monotonic() - started)
     from detopt.report.page import write_report
 
     write_report(run)
@@ -223,6 +226,7 @@ class Search:
         self.searcher = GradientSearcher(problem, study.search.learning_rate, study.search.steps)
         self.rows: list[dict[str, Any]] = []
         self.steps = 0
+        self.size = 1  # designs that are scored together: all starts
 
     def starts(self) -> np.ndarray:
         """The initial design first, then random ones, then the one from weights on a grid."""
@@ -236,8 +240,9 @@ class Search:
     def run(self) -> tuple[np.ndarray, str]:
         """The best design and why the search stopped."""
         total = self.study.search.steps + LBFGS_ROUNDS
-        stopped = "the time limit was reached"
-        for round_ in self.searcher.rounds(jnp.asarray(self.starts())):
+        stopped, starts = TIME_LIMIT, self.starts()
+        self.size = len(starts)
+        for round_ in self.searcher.rounds(jnp.asarray(starts)):
             self._record(round_.visits, round_.phase, total)
             stopped = round_.stopped or stopped
             if self.deadline is not None and time.monotonic() > self.deadline:
