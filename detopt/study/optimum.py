@@ -32,6 +32,7 @@ _SHIFT = 0.03  # of a limit or bound, about, that a price is quoted for
 _LOOSER = 0.01  # the same, where a constraint has no limit
 _NO_PENALTY = 1e-30  # the gradient of the loss alone
 _SHARE = 0.1  # of a gradient: what is left of it, or holds it
+_ROUNDING = 1e-8  # of a value: differences know no smaller change over the range
 _NOTHING = 1e-3  # of the loss over the range of a variable: as good as flat
 
 
@@ -143,12 +144,15 @@ def _gradient(
     for j, name in enumerate(study.objectives) if slopes.objectives is not None else ():
         spread = 0.0 if slopes.objective_errors is None else slopes.objective_errors[j, i]
         assert slopes.objectives is not None
-        objectives[name] = {"value": number(slopes.objectives[j, i] / width), "error": number(spread / width)}
+        change = slopes.objectives[j, i]
+        change = 0.0 if abs(change) < _ROUNDING * abs(slopes.values[j]) else change
+        objectives[name] = {"value": number(change / width), "error": number(spread / width)}
     forces = {"its bound": held.upper[i] - held.lower[i]}
     for row, name in enumerate(row_names):
         forces[name] = forces.get(name, 0.0) + held.limits[row] * slopes.limits[row, i]
     # What holds pushes along the gradient's other side.
-    by = [name for name, force in forces.items() if -force * np.sign(slope) > _SHARE * abs(slope) > 0]
+    steep = abs(slope) > _NOTHING
+    by = [name for name, force in forces.items() if steep and -force * np.sign(slope) > _SHARE * abs(slope)]
     return {
         "variable": variable.name,
         "loss": {"value": number(slope / width), "error": number(error / width)},

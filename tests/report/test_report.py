@@ -19,7 +19,9 @@ from detopt.runs import Run
 
 from .sample_run import RADII, STUDY, curves, history, layout, sample_result, score, stand_in, variable
 
-DRAWN = [name for name in FIGURES if name not in ("head", "exposures", "layout_without")]  # of a run without a head
+DRAWN = [
+    name for name in FIGURES if name not in ("head", "exposures", "layout_without", "gradients", "slopes")
+]  # of a bare run
 VOID = {"meta", "link", "br", "img"}
 
 
