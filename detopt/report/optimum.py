@@ -31,17 +31,14 @@ def _how_stationary(optimum: dict[str, Any]) -> Markup | None:
     residual = number(optimum.get("residual"))
     if not math.isfinite(residual):
         return None
-    left = percent(residual).lstrip("+")
+    left, noise = percent(residual).lstrip("+"), number(optimum.get("noise"))
     said = f"Bounds and constraints hold all of the loss's gradient but {left} of its length"
-    said += (
-        ": no small step within them improves the design."
-        if residual < _FREE
-        else ": the design is not quite there yet."
-    )
-    if any(number((g.get("loss") or {}).get("error")) > 0 for g in optimum["gradients"]):
-        said = (
-            f"Bounds and constraints leave {left} of the length of the loss's gradient, which has statistical errors."
-        )
+    if noise > 0:
+        said += f"; its statistical errors alone would leave about {percent(noise).lstrip('+')}."
+    elif residual < _FREE:
+        said += ": no small step within them improves the design."
+    else:
+        said += ": the design is not quite there yet."
     if optimum.get("unique") is False:
         said += " Some of them hold in the same direction: how they share a price is not unique."
     return tag("p", said)
@@ -111,11 +108,21 @@ def _slopes(optimum: dict[str, Any], objectives: dict[str, Any], shown: dict[str
                 g["variable"],
                 *cells,
                 range_,
-                ", ".join(g.get("held_by") or []) or ("nothing" if g.get("free") else "flat"),
+                ", ".join(g.get("held_by") or []) or _nothing(g),
             ]
         )
     head = ["variable", *(_title(n, objectives[n]) for n in split), "loss, for 1 % of the range", "held by"]
-    return table("Gradients at the optimum, all else fixed", head, rows) if rows else None
+    caption = "Gradients at the optimum, all else fixed"
+    caption += "" if split else "; of the weighted objectives, which the search differentiates together"
+    return table(caption, head, rows) if rows else None
+
+
+def _nothing(gradient: dict[str, Any]) -> str:
+    """Why nothing holds a variable."""
+    if gradient.get("free"):
+        return "nothing"
+    along = gradient.get("per_range") or {}
+    return "within its error" if number(along.get("error")) > 0 else "flat"
 
 
 def _tolerances(

@@ -13,7 +13,9 @@ from jaxtyping import Array, Float
 
 from detopt.backend import jnp
 from detopt.detector.detector import Detector
+from detopt.detector.surfaces import as_arrays
 from detopt.parameters import Variable
+from detopt.scoring.evaluate import constraint_rows
 from detopt.search.stationarity import Multipliers, moves, multipliers
 from detopt.search.tolerances import along_axes, reach, stencil
 from detopt.study.evaluate import number
@@ -22,8 +24,9 @@ from detopt.units import UnitError, parse_unit
 
 if TYPE_CHECKING:
     from detopt.study.optimise import Search
+    from detopt.study.optimise_sampled import JointSearch
 
-__all__ = ["AT_BOUND", "Slopes", "expected_optimum", "told", "unless_it_fails"]
+__all__ = ["AT_BOUND", "Slopes", "expected_optimum", "sampled_optimum", "told", "unless_it_fails"]
 
 AT_BOUND = 1e-3  # of the range
 HOLDS = 1e-4  # a constraint that is met by less holds the design back
@@ -86,6 +89,30 @@ def expected_optimum(study: Study, search: "Search", final: Detector) -> dict[st
     return result | {"seconds": time.monotonic() - started}
 
 
+def sampled_optimum(
+    study: Study, search: "JointSearch", final: Detector, score: dict[str, Any]
+) -> dict[str, Any] | None:
+    """The same in sampled mode, with statistical errors and without what takes second derivatives.
+
+    The search differentiates the weighted objectives together; of a single one the gradient is known with that.
+    """
+    started = time.monotonic()
+    u = np.clip(np.array(study.space.coordinates(final), float), 0.0, 1.0)
+    each = search.slopes_at(u)
+    limits, excess = (np.asarray(part[0], float) for part in search.searcher.inside.jacobian(jnp.asarray(u[None])))
+    if len(each) < 2 or not all(np.isfinite(part).all() for part in (each, limits, excess)):
+        return None
+    slope, covariance = each.mean(axis=0), np.atleast_2d(np.cov(each.T)) / len(each)
+    values = np.array([o["value"] for o in score["objectives"].values()], float)
+    shares, objectives, errors = search.problem.shares, None, None
+    if len(shares) == 1 and shares[0] != 0:
+        objectives = values[0] / shares[0] * slope[None]
+        errors = abs(values[0] / shares[0]) * np.sqrt(np.diag(covariance))[None]
+    names = constraint_rows(study.constraints, study.prices, as_arrays(final))
+    slopes = Slopes(slope, covariance, objectives, errors, values, shares, excess, limits, None)
+    return told(study, u, slopes, names) | {"tolerances": None, "seconds": time.monotonic() - started}
+
+
 def unless_it_fails(describe: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
     """{"optimum": …}, or nothing: a run that has found its design is not lost to what is said about it."""
     try:
@@ -124,9 +151,11 @@ def told(study: Study, u: Float[np.ndarray, " n"], slopes: Slopes, row_names: tu
     active = slopes.excess > -HOLDS
     held = multipliers(slopes.loss, u, slopes.limits, active, AT_BOUND, slopes.covariance)
     length = float(np.linalg.norm(slopes.loss))
+    noise = 0.0 if slopes.covariance is None else math.sqrt(np.trace(slopes.covariance))
     return {
         "loss": "weighted sum of logarithms of the objectives",
         "residual": number(np.linalg.norm(held.left) / max(length, _NOTHING)),
+        "noise": number(noise / max(length, _NOTHING)),
         "unique": held.unique,
         "gradients": [_gradient(study, i, u, slopes, held, row_names) for i in range(len(u))],
         "prices": _prices(study, u, slopes, held, row_names),
@@ -151,7 +180,7 @@ def _gradient(
     for row, name in enumerate(row_names):
         forces[name] = forces.get(name, 0.0) + held.limits[row] * slopes.limits[row, i]
     # What holds pushes along the gradient's other side.
-    steep = abs(slope) > _NOTHING
+    steep = abs(slope) > max(_NOTHING, 2 * error)
     by = [name for name, force in forces.items() if steep and -force * np.sign(slope) > _SHARE * abs(slope)]
     return {
         "variable": variable.name,
