@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ from matplotlib.ticker import FuncFormatter
 from detopt.report.style import AFTER, FAINT, Drawing, plain, styled
 from detopt.report.text import number
 
-__all__ = ["Shape", "draw_detector", "draw_layout", "size_in_inches", "spread"]
+__all__ = ["Shape", "draw_detector", "draw_layout", "draw_shapes", "side_view", "size_in_inches", "spread"]
 
 LABEL = 9.5  # font size
 ROW, LETTER = 0.19, 0.076  # inches that a label takes: its height, and its width a letter
@@ -60,6 +60,28 @@ class Shape:
         return {"color": THICKNESS(part), "linewidth": min(1.5 + 2.7 * part, room)}
 
 
+class SideView(NamedTuple):
+    """Layouts as they are seen from the side, at the same scale."""
+
+    designs: list[list[Shape]]
+    ranges: tuple[Point, Point]
+    labels: tuple[str, str]
+    unit: str
+
+
+def side_view(layouts: Sequence[Layout], frame: str = "barrel") -> SideView:
+    """Shapes, what the view shows, and the labels of its axes."""
+    rows = [row for layout in layouts for row in layout]
+    unit, factor = ("m", 1e3) if _reach(rows) >= (5e3 if frame == "barrel" else 2e3) else ("mm", 1.0)
+    across = int(not _eventful(rows, 0) and _eventful(rows, 1))
+    designs = [_shapes(layout, across, frame == "portal", factor, unit) for layout in layouts]
+    shapes = [s for design in designs for s in design] or [_nothing()]
+    round_ = any(s.kind in ("cylinder", "disk") for s in shapes)
+    side = f"{'xy'[across]} [{unit}]"
+    labels = (side, f"z [{unit}]") if frame == "portal" else (f"z [{unit}]", f"r [{unit}]" if round_ else side)
+    return SideView(designs, _ranges(shapes), labels, unit)
+
+
 def draw_layout(
     before: Layout,
     after: Layout | None = None,
@@ -73,15 +95,9 @@ def draw_layout(
     In the frame "portal" z points up; otherwise it points to the right. Planes are seen in x, or in y where only there
     anything is displaced, slanted or bent. `mark` draws on elements, each in the panel that shows it best.
     """
-    rows = [*before, *(after or [])]
-    unit, factor = ("m", 1e3) if _reach(rows) >= (5e3 if frame == "barrel" else 2e3) else ("mm", 1.0)
-    across = int(not _eventful(rows, 0) and _eventful(rows, 1))
-    designs = [
-        _shapes(layout, across, frame == "portal", factor, unit) for layout in (before, after) if layout is not None
-    ]
+    view = side_view([layout for layout in (before, after) if layout is not None], frame)
+    designs, (x, y), unit = view.designs, view.ranges, view.unit
     shapes = [s for design in designs for s in design] or [_nothing()]
-
-    x, y = _ranges(shapes)
     width, height = 5.0 if after is not None else 8.2, 5.5
     scale = min(width / (x[1] - x[0]), height / (y[1] - y[0]))
     to_scale = scale * (x[1] - x[0]) > 1.8 and scale * (y[1] - y[0]) > 1.3
@@ -105,16 +121,14 @@ def draw_layout(
         figure.text(0.25 / figure.get_figwidth(), 1 - 0.2 / total, title, va="top", size=13, weight="bold")
         _thickness_scale(figure, thickest, total)
         shown = names if after is not None else ("",)
-        side_axis = "xy"[across] + " [%s]"
-        axes = (side_axis, "z [%s]") if frame == "portal" else ("z [%s]", "r [%s]" if round_ else side_axis)
         for i, (name, design) in enumerate(zip(shown, designs, strict=True)):
             left = column * i + 0.75 + 0.5 * (column - 0.9 - width - margin)
             side = figure.panel(left, floor, width, height, xlim=x, ylim=y)
-            side.set(xlabel=axes[0] % unit, ylabel=axes[1] % unit)
+            side.set(xlabel=view.labels[0], ylabel=view.labels[1])
             side.set_title(name + ("" if to_scale else "  (not to scale)"), pad=6 + 72 * top, weight="bold")
             (side.axvline if frame == "portal" else side.axhline)(0, color=FAINT, linewidth=0.6)
             side.minorticks_off()
-            _draw(side, design, thickest)
+            draw_shapes(side, design, thickest)
             _labels(side, [s for s in design if s.beside and not (inside and s.position <= inside)])
             _labels(side, [s for s in design if not s.beside])
             if mark is not None:
@@ -136,7 +150,7 @@ def draw_layout(
                 zoom.set(xlabel=f"z [{unit}]", ylabel=f"r [{unit}]")
                 zoom.set_title("inside, r stretched", size="small")
                 zoom.minorticks_off()
-                _draw(zoom, inner, thickest)
+                draw_shapes(zoom, inner, thickest)
                 _labels(zoom, inner)
                 if mark is not None:
                     mark(zoom, inner)
@@ -301,7 +315,8 @@ def _room(shapes: list[Shape], points: float) -> dict[int, float]:
     return room
 
 
-def _draw(ax: Axes, shapes: list[Shape], thickest: float) -> None:
+def draw_shapes(ax: Axes, shapes: list[Shape], thickest: float) -> None:
+    """Draw elements into a panel; the thickest, in x/X0, is the reddest."""
     (x0, x1), (y0, y1) = ax.get_xlim(), ax.get_ylim()
     width, height = size_in_inches(ax)
     across, along = 72 * height / (y1 - y0), 72 * width / (x1 - x0)

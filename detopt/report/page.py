@@ -6,9 +6,11 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from detopt.report.animation import animation, shown, write_animation
 from detopt.report.exposures import exposure_table
 from detopt.report.figures import FIGURES
 from detopt.report.head import CAPTIONS, audit, comparison
+from detopt.report.latex import design_tex, write_design
 from detopt.report.markup import Markup, table, tag
 from detopt.report.optimum import optimum_tables
 from detopt.report.style import save, svg
@@ -57,6 +59,7 @@ def write_report(run: Any) -> Path:
     drawn = {name: figure for name, draw in FIGURES.items() if (figure := draw(run)) is not None}
     for name, figure in drawn.items():
         save(figure, run.folder / "figures", name)
+    write_design(run)
     tables: dict[str, list[Markup | None]] = {
         "variables": [_variables(run.result)],
         "cost": [_cost(run.result)],
@@ -80,6 +83,9 @@ def write_report(run: Any) -> Path:
             parts.append(tag("details", tag("summary", "Beside the optimum without the head's loss"), beside))
         if name == "optimum":
             parts[1:1] = [figure_of(n, drawn[n], *words) for n, words in _ARROWS.items() if n in drawn]
+        if name == "layout" and (film := animation(run)) is not None:
+            write_animation(run, film[0])
+            parts.append(shown(*film))
         if any(part is not None for part in parts):
             sections.append(tag("section", tag("h2", heading), *parts))
     body = tag(
@@ -344,12 +350,13 @@ def provenance(run: Any, result: dict[str, Any], search: str, command: str) -> M
 
 def _files(run: Any) -> Markup | None:
     parts = []
-    titles = {"study.yaml": "The study, resolved", "detector.yaml": "The detector that was found"}
+    titles = {"study.yaml": "The study, resolved", "detector.yaml": "The detector that was found",
+              "design.tex": "Tables for a paper"}  # fmt: skip
     if run.result.get("without"):
         titles["detector_without_head.yaml"] = "The optimum without the head's loss"
     for name, title in titles.items():
         try:
-            text = run.text(name)
+            text = design_tex(run.result) if name == "design.tex" else run.text(name)
         except RunError:  # it did not get that far
             continue
         parts.append(tag("details", tag("summary", f"{title} ({name})"), _copyable(text)))

@@ -26,6 +26,7 @@ from detopt.study.edges import check_bounds, check_ranges
 from detopt.study.evaluate import array_space, make_evaluator, score_as_dict
 from detopt.study.faults import BadInput, Fault
 from detopt.study.optimum import AT_BOUND, expected_optimum, unless_it_fails
+from detopt.study.path import write_path
 from detopt.study.placement import grid_start, radius_groups
 from detopt.study.reach import check_reach
 from detopt.study.resolution import resolution_table
@@ -145,6 +146,7 @@ def optimise_study(
     found = describe(study, designs, scores, search.steps, seconds, stopped, rivals)
     if stopped != TIME_LIMIT:
         found |= unless_it_fails(lambda: expected_optimum(study, search, final_detector))
+    write_path(run, study, found["layouts"], search.steps)
     run.finish({**found, **choices}, time.monotonic() - started)
     from detopt.report.page import write_report
 

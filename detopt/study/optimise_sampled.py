@@ -34,6 +34,7 @@ from detopt.study.networks import make_head
 from detopt.study.optimise import TIME_LIMIT, Infeasible, Progress, Search, describe, make_problem
 from detopt.study.optimum import sampled_optimum, unless_it_fails
 from detopt.study.paired import difference
+from detopt.study.path import write_path
 from detopt.study.placement import radius_groups
 from detopt.study.questions import asked_of_head, seconds_per_muon
 from detopt.study.run_inputs import manifest, write_inputs
@@ -120,6 +121,8 @@ def optimise_sampled(
     if best is not None and stopped != TIME_LIMIT:
         tell("gradients at the optimum")
         result |= unless_it_fails(lambda: sampled_optimum(study, search, designs["final"], scores["final"]))
+    if best is not None:
+        write_path(run, study, result["layouts"], search.steps)
     run.finish(result, time.monotonic() - started)
     from detopt.report.page import write_report
 

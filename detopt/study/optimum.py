@@ -261,7 +261,7 @@ class _Follow:
         n = len(self.slopes.loss)
         given = bounds[:n], bounds[n:], limits
         prices = self.held.lower, self.held.upper, self.held.limits
-        change = -sum(float(p @ g) for p, g in zip(prices, given, strict=True))
+        change = 0.0 - sum(float(p @ g) for p, g in zip(prices, given, strict=True))
         error = math.sqrt(sum(float((e * g) @ (e * g)) for e, g in zip(self.held.errors, given, strict=True)))
         each: dict[str, float | None] | None = None
         if len(self.names) == 1:

@@ -126,3 +126,18 @@ def test_what_fails_costs_no_run():
     assert optimum.unless_it_fails(broken) == {}
     assert optimum.unless_it_fails(lambda: None) == {}
     assert optimum.unless_it_fails(lambda: {"residual": 0.0}) == {"optimum": {"residual": 0.0}}
+
+
+def test_the_way_is_written(finished):
+    """From the initial design to the final one, better in each frame, never more than the report can show."""
+    run = finished[1]
+    frames = run.path["frames"]
+    assert 3 <= len(frames) <= 40
+    losses = [f["loss"] for f in frames]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] == pytest.approx(min(x for x in run.history["best"].to_pylist() if not math.isnan(x)))
+    assert [f["step"] for f in frames] == sorted(f["step"] for f in frames)
+    initial = {row["name"]: row for row in run.result["layouts"]["initial"]}
+    if losses[0] == 0.0:  # the initial design itself
+        assert all(row == initial[row["name"]] for row in frames[0]["changed"])
+    assert (run.folder / "figures" / "animation.gif").stat().st_size < 1_000_000
