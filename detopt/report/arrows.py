@@ -177,7 +177,10 @@ def slopes(run: Any) -> Figure | None:
         ax.set_yticks([])
         ax.tick_params(which="both", top=False, right=False, left=False)
         ax.spines[["left", "right", "top"]].set_visible(False)
-        ax.set_xlabel("← smaller | the loss falls, for 1 % of the range, by [%] | larger →", loc="center")
+        ax.set_xlabel("the loss falls, for 1 % of the range, by [%]", loc="center", size=11)
+        for x, align, word in ((-1.12, "left", "← smaller"), (1.12, "right", "larger →")):
+            ax.annotate(word, (x, 0), (0, -38), xycoords=("data", "axes fraction"), textcoords="offset points",
+                        ha=align, size=11)  # fmt: skip
         dots = {looks: {"linestyle": "", "marker": ">", "markersize": 9, "markerfacecolor": style["facecolor"],
                         "markeredgecolor": style["edgecolor"]} for looks, (_, style) in _LOOKS.items()}  # fmt: skip
         figure.entries([(_LOOKS[k][0], dots[k]) for k in _LOOKS if any(a.looks == k and a.part for a in arrows)], 0.25)

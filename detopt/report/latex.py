@@ -16,6 +16,9 @@ _SPECIAL = {
 }  # fmt: skip
 
 
+_NAMED = {"x_over_X0": "$x/X_0$", "rphi": r"$r\varphi$", "z": "$z$"}
+
+
 def escaped(text: Any) -> str:
     """Text on one line, in which nothing is a command. What no font of pdflatex has is a question mark."""
     line = " ".join(str(text).split())
@@ -67,17 +70,22 @@ def _table(columns: str, head: list[str], rows: list[list[str]], caption: str, l
 
 
 def _design_rows(result: dict[str, Any]) -> list[list[str]]:
-    """An element is named once; those that share a number are named together."""
-    rows, last = [], ""
+    """An element after the other, each named once; those that share a number are named together."""
+    rows: dict[str, list[list[str]]] = {}
     for v in result.get("variables") or []:
         names = [v["name"], *(v.get("tied") or [])]
         element = ", ".join(dict.fromkeys(name.split(".")[0] for name in names))
         unit = v.get("display_unit") or v.get("unit") or ""
         values = [_value(v.get(key), unit) for key in ("initial", "final", "lower", "upper")]
-        shown = escaped(element) if element != last else ""
-        rows.append([shown, escaped(re.sub(r"^[^.]*\.", "", v["name"]).replace("_", " ").replace(".", " ")), *values])
-        last = element
-    return rows
+        mine = rows.setdefault(element, [])
+        mine.append(["" if mine else escaped(element), _parameter(v["name"]), *values])
+    return [row for mine in rows.values() for row in mine]
+
+
+def _parameter(name: str) -> str:
+    """A number of an element, as a paper would call it."""
+    words = re.sub(r"^[^.]*\.", "", name).split(".")
+    return " ".join(_NAMED.get(word, escaped(word.replace("_", " "))) for word in words)
 
 
 def _objective_rows(result: dict[str, Any]) -> list[list[str]]:

@@ -8,6 +8,7 @@ from detopt.report.text import MISSING, number, per, percent, quantity, signed
 
 __all__ = ["optimum_tables"]
 
+_HARDLY = 1e-4  # of an objective, over the whole range of a variable
 _FREE = 0.03  # of the gradient that nothing holds: a design that could still be improved
 
 
@@ -17,10 +18,13 @@ def optimum_tables(result: dict[str, Any]) -> list[Markup]:
     if not optimum.get("gradients"):
         return []
     objectives = result["final"]["objectives"]
-    shown = {v["name"]: v.get("display_unit") or v.get("unit") or "" for v in result.get("variables") or []}
-    values = {v["name"]: v.get("final") for v in result.get("variables") or []}
-    parts = [_how_stationary(optimum), _prices(optimum, objectives), _slopes(optimum, objectives, shown)]
-    return [part for part in [*parts, *_tolerances(optimum, shown, values, result.get("mode"))] if part is not None]
+    known = {v["name"]: v for v in result.get("variables") or []}
+    parts = [_how_stationary(optimum), _prices(optimum, objectives), _slopes(optimum, objectives, known)]
+    return [part for part in [*parts, *_tolerances(optimum, known, result.get("mode"))] if part is not None]
+
+
+def _unit(entry: dict[str, Any]) -> str:
+    return str(entry.get("display_unit") or entry.get("unit") or "")
 
 
 def _title(name: str, objective: dict[str, Any]) -> str:
@@ -74,10 +78,12 @@ def _share(change: float) -> str:
 
 def _gives_way(price: dict[str, Any]) -> Markup:
     """ "cost: 100 kEUR more"."""
-    symbol, sense = price.get("display_unit") or price.get("unit") or "", price.get("sense")
+    symbol, sense = _unit(price), price.get("sense")
     step = quantity(price.get("step"), symbol)
     if price.get("kind") == "bound":
-        what = f"{step} more room at the {sense} bound of {quantity(price.get('limit'), symbol)}"
+        what = (
+            f"{sense} bound {quantity(price.get('limit'), symbol)}, {step} {'lower' if sense == 'lower' else 'higher'}"
+        )
     elif sense in ("max", "min"):
         what = f"limit {quantity(price.get('limit'), symbol, digits=5)}, {step} {'more' if sense == 'max' else 'less'}"
     else:
@@ -91,16 +97,13 @@ def _gives_way(price: dict[str, Any]) -> Markup:
     )
 
 
-def _slopes(optimum: dict[str, Any], objectives: dict[str, Any], shown: dict[str, str]) -> Markup | None:
+def _slopes(optimum: dict[str, Any], objectives: dict[str, Any], known: dict[str, dict[str, Any]]) -> Markup | None:
     """In natural units."""
     split = [n for n in objectives if any(n in (g.get("objectives") or {}) for g in optimum["gradients"])]
     rows = []
     for g in optimum["gradients"]:
-        unit, cells = shown.get(g["variable"], ""), []
-        for n in split:
-            entry, own = (g.get("objectives") or {}).get(n) or {}, objectives[n]
-            symbol = per(own.get("display_unit") or own.get("unit") or "", unit)
-            cells.append(signed(entry.get("value"), symbol, entry.get("error")))
+        variable = known.get(g["variable"], {})
+        cells = [_slope((g.get("objectives") or {}).get(n) or {}, objectives[n], variable) for n in split]
         along = g.get("per_range") or {}
         range_ = signed(number(along.get("value")) / 100, "%", number(along.get("error")) / 100)
         rows.append(
@@ -117,6 +120,15 @@ def _slopes(optimum: dict[str, Any], objectives: dict[str, Any], shown: dict[str
     return table(caption, head, rows) if rows else None
 
 
+def _slope(slope: dict[str, Any], objective: dict[str, Any], variable: dict[str, Any]) -> str:
+    """In the units of both; 0 where the whole range hardly matters."""
+    value, error = (number(slope.get(key)) for key in ("value", "error"))
+    whole = abs(value * (number(variable.get("upper")) - number(variable.get("lower"))))
+    if not error > 0 and whole < _HARDLY * abs(number(objective.get("value"))):
+        return "≈ 0"
+    return signed(value, per(_unit(objective), _unit(variable)), error)
+
+
 def _nothing(gradient: dict[str, Any]) -> str:
     """Why nothing holds a variable."""
     if gradient.get("free"):
@@ -125,18 +137,17 @@ def _nothing(gradient: dict[str, Any]) -> str:
     return "within its error" if number(along.get("error")) > 0 else "flat"
 
 
-def _tolerances(
-    optimum: dict[str, Any], shown: dict[str, str], values: dict[str, Any], mode: Any
-) -> list[Markup | None]:
+def _tolerances(optimum: dict[str, Any], known: dict[str, dict[str, Any]], mode: Any) -> list[Markup | None]:
     listed = optimum.get("tolerances")
     if not listed:
         why = "Tolerances are not computed in sampled mode: gradients there have no second derivatives."
         return [tag("p", why, class_="soft")] if mode == "sampled" else []
     rows = []
     for t in listed:
-        unit, room = shown.get(t["variable"], ""), t.get("room") or [None, None]
+        variable, room = known.get(t["variable"], {}), t.get("room") or [None, None]
+        unit = _unit(variable)
         ends = [_end(t.get(key), space, unit) for key, space in zip(("minus", "plus"), room, strict=True)]
-        rows.append([t["variable"], quantity(values.get(t["variable"]), unit), *ends])
+        rows.append([t["variable"], quantity(variable.get("final"), unit), *ends])
     caption = "Tolerances: how far each variable may move by itself until the loss is 1 % worse, constraints aside"
     return [table(caption, ["variable", "after", "down", "up"], rows)]
 

@@ -83,7 +83,8 @@ def expected_optimum(study: Study, search: "Search", final: Detector) -> dict[st
     shares = search.problem.shares
     slopes = Slopes(here.slope, None, objectives, None, here.values, shares, here.excess, here.limits, curvature)
     bends = np.diag(curvature(np.zeros(len(here.excess))))
-    distances = reach(lambda p: _losses(search, p), u, here.slope, bends, RISE)
+    free = np.zeros((search.size, len(here.excess)))
+    distances = reach(lambda p: _losses(search, p, free), u, here.slope, bends, RISE)
     result = told(study, u, slopes, search.row_names())
     result["tolerances"] = [_tolerance(v, x, d) for v, x, d in zip(study.space.variables, u, distances.T, strict=True)]
     return result | {"seconds": time.monotonic() - started}
@@ -140,9 +141,14 @@ def _probe(search: "Search", points: Float[np.ndarray, "p n"]) -> _Probe:
     return _Probe(*(np.concatenate(part) for part in zip(*rows, strict=True)))
 
 
-def _losses(search: "Search", points: Float[np.ndarray, "p n"]) -> Float[np.ndarray, " p"]:
-    none = jnp.zeros((search.size, len(search.row_names())))
-    each = [search.searcher.slope(b, none, _NO_PENALTY).point.loss[kept] for kept, b in _batches(search, points)]
+def _losses(
+    search: "Search", points: Float[np.ndarray, "p n"], free: Float[np.ndarray, "starts rows"]
+) -> Float[np.ndarray, " p"]:
+    """Constraints aside, whose multipliers are `free` of any weight."""
+    each = [
+        search.searcher.slope(b, jnp.asarray(free), _NO_PENALTY).point.loss[kept]
+        for kept, b in _batches(search, points)
+    ]
     return np.concatenate([np.asarray(loss, float) for loss in each])
 
 
