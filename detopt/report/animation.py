@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from detopt.report.drawing import draw_shapes, side_view
 from detopt.report.markup import Markup, tag
@@ -46,7 +46,8 @@ def write_animation(run: Any, film: bytes) -> Path:
 def shown(film: bytes, still: bytes) -> Markup:
     """The film behind a line to click on; who wants no motion sees its last picture."""
     said = tag(
-        "figcaption", Markup("The best design so far, step by step. Also as <code>figures/animation.gif</code>.")
+        "figcaption",
+        Markup("The best design of all restarts so far, step by step. Also as <code>figures/animation.gif</code>."),
     )
     moving = film if len(film) <= _EMBEDDED else still
     picture = tag(
@@ -80,6 +81,8 @@ def _pictures(
         side = figure.panel(0.8, 0.65, 5.0, 3.4, xlim=view.ranges[0], ylim=view.ranges[1])
         side.set(xlabel=view.labels[0], ylabel=view.labels[1])
         side.minorticks_off()
+        if view.labels[1].startswith("r"):
+            side.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):g}"))  # r on both sides
         (side.axvline if frame == "portal" else side.axhline)(0, color=FAINT, linewidth=0.6)
         curve = figure.panel(6.75, 0.65, 2.0, 3.4)
         curve.plot(steps, 100 * losses, color=FAINT, linewidth=1, drawstyle="steps-post")
@@ -113,11 +116,24 @@ def _moving(
     return [*sorted(new, key=lambda pair: pair[1].get_zorder()), (curve, point), (side, word)]
 
 
+def _quantised(picture: np.ndarray) -> Any:
+    """In a few colours, on paper that is white."""
+    from PIL import Image
+
+    image = Image.fromarray(picture).quantize(_COLOURS)
+    colours, paper = image.getpalette(), image.getpixel((0, 0))
+    if colours is not None and isinstance(paper, int):
+        image.putpalette([*colours[: 3 * paper], 255, 255, 255, *colours[3 * paper + 3 :]])
+    return image
+
+
 def _gif(pictures: list[np.ndarray]) -> bytes:
     from PIL import Image
 
-    last = Image.fromarray(pictures[-1]).quantize(_COLOURS)
+    last = _quantised(pictures[-1])
     frames = [Image.fromarray(p).quantize(palette=last, dither=Image.Dither.NONE) for p in pictures]
+    for frame in frames:
+        frame.putpalette(last.getpalette())
     sink = io.BytesIO()
     frames[0].save(sink, "GIF", save_all=True, append_images=frames[1:], loop=0, optimize=True,
                    duration=[_EACH] * (len(frames) - 1) + [_LAST])  # fmt: skip
@@ -125,10 +141,8 @@ def _gif(pictures: list[np.ndarray]) -> bytes:
 
 
 def _png(picture: np.ndarray) -> bytes:
-    from PIL import Image
-
     sink = io.BytesIO()
-    Image.fromarray(picture).quantize(_COLOURS).save(sink, "PNG", optimize=True)
+    _quantised(picture).save(sink, "PNG", optimize=True)
     return sink.getvalue()
 
 

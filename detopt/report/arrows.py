@@ -52,6 +52,11 @@ class _Arrow(NamedTuple):
         return "constraint" if self.held_by else "free"
 
     @property
+    def why(self) -> str:
+        """Why nothing holds it."""
+        return "nothing" if self.part else "within its error" if self.error > 0 else "flat"
+
+    @property
     def down(self) -> int:
         """Which way the loss falls."""
         return -1 if self.slope > 0 else 1
@@ -106,12 +111,15 @@ def _field(name: str) -> str:
 def _on_shape(ax: Axes, shape: Shape, arrow: _Arrow, field: str, place: float) -> None:
     """An arrow that starts on an element; `place` is where along it."""
     (a, b), (c, d) = shape.lines[0]
+    length = arrow.down * max(_LONGEST * arrow.part, _SHORTEST)
     if shape.kind in ("slab", "volume", "magnet"):
         start = shape.anchor
+    elif field == "inner_radius":
+        start = a, b
+    elif field in _AT_THE_END:  # the end without a label, where outwards is the other way
+        start, length = (shape.lines[1][1] if shape.kind == "disk" else (a, b)), -length
     else:
-        share = 1.0 if field in _AT_THE_END and field != "inner_radius" else 0.0 if field == "inner_radius" else place
-        start = (a + share * (c - a), b + share * (d - b))
-    length = arrow.down * max(_LONGEST * arrow.part, _SHORTEST)
+        start = (a + place * (c - a), b + place * (d - b))
     horizontal = (field in _ALONG) != shape.upright
     (x0, x1), (y0, y1), (width, height) = ax.get_xlim(), ax.get_ylim(), size_in_inches(ax)
     step = (length * (x1 - x0) / width, 0.0) if horizontal else (0.0, length * (y1 - y0) / height)
@@ -135,9 +143,9 @@ def _legend(figure: Drawing, arrows: list[_Arrow]) -> None:
     largest = max(abs(a.slope) for a in arrows)
     ax.text(0.25, 0.55, "the loss falls, for 1 % of the range, by", va="center", size=9.5)
     for i in range(_DECADES):
-        left = 3.05 + 1.35 * i
-        _draw(ax, (left, 0.55), (left + max(_LONGEST * (1 - i / _DECADES), _SHORTEST), 0.55), "free")
-        ax.text(left + 0.62, 0.55, f"{largest * 10.0**-i:.2g} %", va="center", size=9.5)
+        left, length = 2.85 + 1.2 * i, max(_LONGEST * (1 - i / _DECADES), _SHORTEST)
+        _draw(ax, (left, 0.55), (left + length, 0.55), "free")
+        ax.text(left + length + 0.08, 0.55, f"{largest * 10.0**-i:.2g} %", va="center", size=9.5)
     left = 0.25
     for looks in _LOOKS:
         if any(a.looks == looks for a in arrows):
@@ -156,7 +164,7 @@ def slopes(run: Any) -> Figure | None:
     if not largest > 0:
         return None
     names = [plain(a.variable) + (f" (and {len(a.names) - 1} tied)" if len(a.names) > 1 else "") for a in arrows]
-    held = [plain(", ".join(a.held_by), 40) if a.held_by else "" if a.part else "flat" for a in arrows]
+    held = [plain(", ".join(a.held_by), 40) if a.held_by else a.why for a in arrows]
     with styled():
         height = 0.32 * len(arrows)
         left, right = (0.45 + 0.088 * max(map(len, texts)) for texts in (names, [*held, "held by"]))
@@ -179,7 +187,7 @@ def slopes(run: Any) -> Figure | None:
         ax.spines[["left", "right", "top"]].set_visible(False)
         ax.set_xlabel("the loss falls, for 1 % of the range, by [%]", loc="center", size=11)
         for x, align, word in ((-1.12, "left", "← smaller"), (1.12, "right", "larger →")):
-            ax.annotate(word, (x, 0), (0, -38), xycoords=("data", "axes fraction"), textcoords="offset points",
+            ax.annotate(word, (x, 0), (0, -32), xycoords=("data", "axes fraction"), textcoords="offset points",
                         ha=align, size=11)  # fmt: skip
         dots = {looks: {"linestyle": "", "marker": ">", "markersize": 9, "markerfacecolor": style["facecolor"],
                         "markeredgecolor": style["edgecolor"]} for looks, (_, style) in _LOOKS.items()}  # fmt: skip
