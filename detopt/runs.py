@@ -1,8 +1,8 @@
 """Run folders: what a run leaves behind, written so that a kill at any moment loses nothing that was finished.
 
-`runs/<study>/<timestamp>/` holds study.yaml, manifest.json, history.parquet, detector.yaml, result.json, figures/ and
-report.html; with a head also heads/ (those of the audit). A front has front.parquet, rounds.parquet and rates.parquet. In
-checkpoint/ lies what `detopt resume` goes on from.
+`runs/<study>/<timestamp>/` holds study.yaml, manifest.json, history.parquet, path.json, detector.yaml, design.tex,
+result.json, figures/ and report.html; with a head also heads/ (those of the audit). A front has front.parquet,
+rounds.parquet and rates.parquet. In checkpoint/ lies what `detopt resume` goes on from.
 """
 
 import json
@@ -131,6 +131,11 @@ class Run:
 
         path = self.folder / "rounds.parquet"
         return pq.read_table(path) if path.is_file() else pa.table({})
+
+    @property
+    def path(self) -> dict[str, Any]:
+        """Some of the best designs on the way, and what their elements look like; empty where none were written."""
+        return self._json("path.json", ("steps", "frames")) if (self.folder / "path.json").is_file() else {}
 
     def rates(self) -> "pa.Table":
         """What objectives cost in each other at each point of a front: see README; empty where none were written."""

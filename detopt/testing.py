@@ -1,4 +1,4 @@
-"""The contract of classes from outside (see docs/how-to/plugins.md), for their own tests: what detopt's tests ask of its own.
+"""The contract of classes from outside (docs/how-to/plugins.md), for their own tests: what detopt's tests ask of its own.
 
     from detopt.testing import check_element
 

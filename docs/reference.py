@@ -49,7 +49,11 @@ def _command(name: str, command: Any) -> str:
         if parameter.name == "help":
             continue
         option = parameter.param_type_name == "option"
-        words = ", ".join((*parameter.opts, *parameter.secondary_opts)) if option else parameter.metavar or parameter.name.upper()
+        words = (
+            ", ".join((*parameter.opts, *parameter.secondary_opts))
+            if option
+            else parameter.metavar or parameter.name.upper()
+        )
         rows.append(f"| `{words}` | {_plain(parameter.help or '')} |")
     return "\n".join([*lines, "| argument or option | |", "| --- | --- |", *rows, ""]) if rows else "\n".join(lines)
 
@@ -74,7 +78,11 @@ def _fields(cls: Any) -> list[str]:
             rows.append(f"| `{field.name}` | {_plain(q.doc)} | {q.unit} | {_range(q)} | {_default(field, q.unit)} |")
         else:
             rows.append(f"| `{field.name}` | {_plain(_comment(cls, field.name))} | | | {_default(field, '')} |")
-    return ["| field | meaning | in units of | range | default |", "| --- | --- | --- | --- | --- |", *rows] if rows else []
+    return (
+        ["| field | meaning | in units of | range | default |", "| --- | --- | --- | --- | --- |", *rows]
+        if rows
+        else []
+    )
 
 
 def _comment(cls: Any, name: str) -> str:

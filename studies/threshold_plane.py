@@ -1,4 +1,4 @@
-"""A tracker plane whose threshold trades hits for resolution, as an element from outside of detopt (see docs/how-to/plugins.md)."""
+"""A tracker plane whose threshold trades hits for resolution, as an element from outside (docs/how-to/plugins.md)."""
 
 from dataclasses import dataclass, replace
 from typing import Any

@@ -10,10 +10,10 @@ across the beam of values along it. A magnet has its field `B` in tesla `along` 
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ from matplotlib.ticker import FuncFormatter
 from detopt.report.style import AFTER, FAINT, Drawing, plain, styled
 from detopt.report.text import number
 
-__all__ = ["draw_detector", "draw_layout", "spread"]
+__all__ = ["Shape", "draw_detector", "draw_layout", "draw_shapes", "side_view", "size_in_inches", "spread"]
 
 LABEL = 9.5  # font size
 ROW, LETTER = 0.19, 0.076  # inches that a label takes: its height, and its width a letter
@@ -36,7 +36,7 @@ Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class _Shape:
+class Shape:
     """An element as it is drawn from the side, in the unit of the axes."""
 
     name: str
@@ -60,27 +60,44 @@ class _Shape:
         return {"color": THICKNESS(part), "linewidth": min(1.5 + 2.7 * part, room)}
 
 
+class SideView(NamedTuple):
+    """Layouts as they are seen from the side, at the same scale."""
+
+    designs: list[list[Shape]]
+    ranges: tuple[Point, Point]
+    labels: tuple[str, str]
+    unit: str
+
+
+def side_view(layouts: Sequence[Layout], frame: str = "barrel") -> SideView:
+    """Shapes, what the view shows, and the labels of its axes."""
+    rows = [row for layout in layouts for row in layout]
+    unit, factor = ("m", 1e3) if _reach(rows) >= (5e3 if frame == "barrel" else 2e3) else ("mm", 1.0)
+    across = int(not _eventful(rows, 0) and _eventful(rows, 1))
+    designs = [_shapes(layout, across, frame == "portal", factor, unit) for layout in layouts]
+    shapes = [s for design in designs for s in design] or [_nothing()]
+    round_ = any(s.kind in ("cylinder", "disk") for s in shapes)
+    side = f"{'xy'[across]} [{unit}]"
+    labels = (side, f"z [{unit}]") if frame == "portal" else (f"z [{unit}]", f"r [{unit}]" if round_ else side)
+    return SideView(designs, _ranges(shapes), labels, unit)
+
+
 def draw_layout(
     before: Layout,
     after: Layout | None = None,
     title: str = "",
     frame: str = "barrel",
     names: tuple[str, str] = ("before", "after"),
+    mark: Callable[[Axes, list[Shape]], None] | None = None,
 ) -> Drawing:
     """Draw a layout, or two at the same scale: the side view, the view along the beam, and a crowded inside enlarged.
 
     In the frame "portal" z points up; otherwise it points to the right. Planes are seen in x, or in y where only there
-    anything is displaced, slanted or bent.
+    anything is displaced, slanted or bent. `mark` draws on elements, each in the panel that shows it best.
     """
-    rows = [*before, *(after or [])]
-    unit, factor = ("m", 1e3) if _reach(rows) >= (5e3 if frame == "barrel" else 2e3) else ("mm", 1.0)
-    across = int(not _eventful(rows, 0) and _eventful(rows, 1))
-    designs = [
-        _shapes(layout, across, frame == "portal", factor, unit) for layout in (before, after) if layout is not None
-    ]
+    view = side_view([layout for layout in (before, after) if layout is not None], frame)
+    designs, (x, y), unit = view.designs, view.ranges, view.unit
     shapes = [s for design in designs for s in design] or [_nothing()]
-
-    x, y = _ranges(shapes)
     width, height = 5.0 if after is not None else 8.2, 5.5
     scale = min(width / (x[1] - x[0]), height / (y[1] - y[0]))
     to_scale = scale * (x[1] - x[0]) > 1.8 and scale * (y[1] - y[0]) > 1.3
@@ -104,18 +121,18 @@ def draw_layout(
         figure.text(0.25 / figure.get_figwidth(), 1 - 0.2 / total, title, va="top", size=13, weight="bold")
         _thickness_scale(figure, thickest, total)
         shown = names if after is not None else ("",)
-        side_axis = "xy"[across] + " [%s]"
-        axes = (side_axis, "z [%s]") if frame == "portal" else ("z [%s]", "r [%s]" if round_ else side_axis)
         for i, (name, design) in enumerate(zip(shown, designs, strict=True)):
             left = column * i + 0.75 + 0.5 * (column - 0.9 - width - margin)
             side = figure.panel(left, floor, width, height, xlim=x, ylim=y)
-            side.set(xlabel=axes[0] % unit, ylabel=axes[1] % unit)
+            side.set(xlabel=view.labels[0], ylabel=view.labels[1])
             side.set_title(name + ("" if to_scale else "  (not to scale)"), pad=6 + 72 * top, weight="bold")
             (side.axvline if frame == "portal" else side.axhline)(0, color=FAINT, linewidth=0.6)
             side.minorticks_off()
-            _draw(side, design, thickest)
+            draw_shapes(side, design, thickest)
             _labels(side, [s for s in design if s.beside and not (inside and s.position <= inside)])
             _labels(side, [s for s in design if not s.beside])
+            if mark is not None:
+                mark(side, [s for s in design if s.kind != "cylinder" or s.position > inside])
             if not round_:
                 continue
             side.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):g}"))  # r on both sides
@@ -133,8 +150,10 @@ def draw_layout(
                 zoom.set(xlabel=f"z [{unit}]", ylabel=f"r [{unit}]")
                 zoom.set_title("inside, r stretched", size="small")
                 zoom.minorticks_off()
-                _draw(zoom, inner, thickest)
+                draw_shapes(zoom, inner, thickest)
                 _labels(zoom, inner)
+                if mark is not None:
+                    mark(zoom, inner)
     return figure
 
 
@@ -185,7 +204,7 @@ def _pair(row: dict[str, Any], key: str, default: float) -> tuple[float, float]:
     return number(first), number(second)
 
 
-def _shapes(layout: Layout, across: int, upright: bool, factor: float, unit: str) -> list[_Shape]:
+def _shapes(layout: Layout, across: int, upright: bool, factor: float, unit: str) -> list[Shape]:
     widest = max(
         (_pair(s, "span", 2 * number(s["high"]))[across] / 2 for s in layout if s["kind"] == "plane"), default=0
     )
@@ -225,7 +244,7 @@ def _shapes(layout: Layout, across: int, upright: bool, factor: float, unit: str
             anchor = (anchor[1], anchor[0])
         if all(math.isfinite(c) for line in lines for point in line for c in point):
             shapes.append(
-                _Shape(plain(row["name"], 14), text, kind, lines, anchor, (kind == "cylinder") != upright, at,
+                Shape(plain(row["name"], 14), text, kind, lines, anchor, (kind == "cylinder") != upright, at,
                        number(row["x_over_X0"]), row["resolution"] is not None, field, image, upright)
             )  # fmt: skip
     return shapes
@@ -242,16 +261,16 @@ def _direction(B: float, along: str, across: int) -> str:
     return "." if (B > 0) == (across == 0) else "x"
 
 
-def _nothing() -> _Shape:
-    return _Shape("", "", "plane", (((-1.0, -1.0), (1.0, 1.0)),), (0.0, 0.0), False, 0.0, 0.0, False)
+def _nothing() -> Shape:
+    return Shape("", "", "plane", (((-1.0, -1.0), (1.0, 1.0)),), (0.0, 0.0), False, 0.0, 0.0, False)
 
 
-def _row(shapes: list[_Shape]) -> float:
+def _row(shapes: list[Shape]) -> float:
     """Inches that labels beside each other take, name above position."""
     return sum(_word([s], 2) for s in shapes)
 
 
-def _word(shapes: list[_Shape], lines: int) -> float:
+def _word(shapes: list[Shape], lines: int) -> float:
     """Inches that the longest label takes on one line or on two."""
     longest = max(
         (max(len(s.name), len(s.text)) if lines == 2 else len(s.name + s.text) + 2 for s in shapes), default=0
@@ -259,7 +278,7 @@ def _word(shapes: list[_Shape], lines: int) -> float:
     return LETTER * (longest + 1)
 
 
-def _ranges(shapes: list[_Shape]) -> tuple[Point, Point]:
+def _ranges(shapes: list[Shape]) -> tuple[Point, Point]:
     """What the side view shows. A beam pipe may leave it: only sensors and what stands across the beam count."""
     long = [s for s in shapes if s.measures or s.kind != "cylinder"] or shapes
     xs = [point[0] for s in long for line in s.lines for point in line]
@@ -270,7 +289,7 @@ def _ranges(shapes: list[_Shape]) -> tuple[Point, Point]:
     return (x0 - mx, x1 + mx), (y0 - my, y1 + my)
 
 
-def _crowded_inside(designs: list[list[_Shape]], gap: float) -> float:
+def _crowded_inside(designs: list[list[Shape]], gap: float) -> float:
     """The radius up to which cylinders are too close to be labelled, though what follows is far out; 0 for none."""
     radii = sorted({s.position for design in designs for s in design if s.kind == "cylinder"})
     ratios = [b / a for a, b in itertools.pairwise(radii)]
@@ -282,11 +301,12 @@ def _crowded_inside(designs: list[list[_Shape]], gap: float) -> float:
     return limit if crowded and limit < 0.35 * radii[-1] else 0.0
 
 
-def _inches(ax: Axes) -> tuple[float, float]:
+def size_in_inches(ax: Axes) -> tuple[float, float]:
+    """Width and height of a panel."""
     return ax.bbox.width / ax.figure.dpi, ax.bbox.height / ax.figure.dpi
 
 
-def _room(shapes: list[_Shape], points: float) -> dict[int, float]:
+def _room(shapes: list[Shape], points: float) -> dict[int, float]:
     """The widest line for each shape that leaves a gap to its neighbours, given points per unit of length."""
     room = {}
     for s in shapes:
@@ -295,9 +315,10 @@ def _room(shapes: list[_Shape], points: float) -> dict[int, float]:
     return room
 
 
-def _draw(ax: Axes, shapes: list[_Shape], thickest: float) -> None:
+def draw_shapes(ax: Axes, shapes: list[Shape], thickest: float) -> None:
+    """Draw elements into a panel; the thickest, in x/X0, is the reddest."""
     (x0, x1), (y0, y1) = ax.get_xlim(), ax.get_ylim()
-    width, height = _inches(ax)
+    width, height = size_in_inches(ax)
     across, along = 72 * height / (y1 - y0), 72 * width / (x1 - x0)
     beside, above = (_room(shapes, points) for points in (across, along))
     for s in sorted(shapes, key=lambda s: s.measures):
@@ -320,7 +341,7 @@ def _draw(ax: Axes, shapes: list[_Shape], thickest: float) -> None:
 _THIN, _DENSE = 1e-4, 0.3  # 1 / X0 in 1/mm that are drawn as nothing, and as dark as can be: light plastic, tungsten
 
 
-def _draw_voxels(ax: Axes, volume: _Shape) -> None:
+def _draw_voxels(ax: Axes, volume: Shape) -> None:
     """The densest voxel on each line of sight, on a logarithmic scale of 1 / X0."""
     (a, b), (c, d) = volume.lines[0]
     dark = np.log(np.maximum(np.array(volume.image), _THIN) / _THIN) / math.log(_DENSE / _THIN)
@@ -332,10 +353,10 @@ def _draw_voxels(ax: Axes, volume: _Shape) -> None:
     ax.add_patch(Rectangle((a, b), c - a, d - b, facecolor="none", edgecolor=FAINT, linewidth=0.8))
 
 
-def _draw_field(ax: Axes, magnet: _Shape) -> None:
+def _draw_field(ax: Axes, magnet: Shape) -> None:
     """A region of a field over the whole aperture, behind all else: light, with the direction of the field."""
     (low, _), (high, _) = magnet.lines[0]
-    (y0, y1), (width, height) = ax.get_ylim(), _inches(ax)
+    (y0, y1), (width, height) = ax.get_ylim(), size_in_inches(ax)
     ax.add_patch(Rectangle((low, y0), high - low, y1 - y0, color=AFTER, alpha=0.13, linewidth=0, zorder=0))
     across = (high - low) * width / (ax.get_xlim()[1] - ax.get_xlim()[0])
     marks = [[(i + 0.5) / n for i in range(n)] for n in (max(round(across / 0.3), 1), max(round(height / 0.3), 1))]
@@ -343,9 +364,9 @@ def _draw_field(ax: Axes, magnet: _Shape) -> None:
     ax.plot(*zip(*points, strict=True), magnet.field, color=AFTER, markersize=3.5, alpha=0.5, zorder=0.1)
 
 
-def _draw_along(ax: Axes, shapes: list[_Shape], thickest: float) -> None:
+def _draw_along(ax: Axes, shapes: list[Shape], thickest: float) -> None:
     round_ = [s for s in shapes if s.kind in ("cylinder", "disk")]
-    (low, high), (width, _) = ax.get_xlim(), _inches(ax)
+    (low, high), (width, _) = ax.get_xlim(), size_in_inches(ax)
     room = _room(round_, 72 * width / (high - low))
     for s in sorted(round_, key=lambda s: (s.kind == "cylinder", s.measures)):
         style = s.style(thickest, room[id(s)] if s.kind == "cylinder" else 0.8)
@@ -353,11 +374,11 @@ def _draw_along(ax: Axes, shapes: list[_Shape], thickest: float) -> None:
             ax.add_patch(Circle((0, 0), radius, fill=False, **style))
 
 
-def _labels(ax: Axes, shapes: list[_Shape]) -> None:
+def _labels(ax: Axes, shapes: list[Shape]) -> None:
     """Names with positions outside the panel, moved apart where they are close; with too many, only every so many."""
     if not shapes:
         return
-    (x0, x1), (y0, y1), (width, height) = ax.get_xlim(), ax.get_ylim(), _inches(ax)
+    (x0, x1), (y0, y1), (width, height) = ax.get_xlim(), ax.get_ylim(), size_in_inches(ax)
     beside, two_lines = shapes[0].beside, not shapes[0].beside and _row(shapes) < width
     inches = height if beside else width
     axis = 1 if beside else 0

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from detopt.report.arrows import gradients, slopes
 from detopt.report.drawing import draw_layout
 from detopt.report.exposures import exposures
 from detopt.report.head import head
@@ -277,6 +278,8 @@ FIGURES: dict[str, Callable[[Any], Figure | None]] = {
     "resolution": resolution,
     "head": head,
     "exposures": exposures,
+    "gradients": gradients,
+    "slopes": slopes,
     "variables": variables,
     "cost": cost,
     "convergence": convergence,

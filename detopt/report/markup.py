@@ -6,6 +6,9 @@ from typing import Any
 __all__ = ["Markup", "table", "tag"]
 
 
+_VOID = ("img", "source")  # what has no end
+
+
 class Markup(str):
     """Text that is HTML already."""
 
@@ -17,7 +20,7 @@ def tag(name: str, *children: Any, **attributes: Any) -> Markup:
     inside = "".join(c if isinstance(c, Markup) else html.escape(str(c)) for c in children if c is not None)
     pairs = ((key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items() if value is not None)
     opening = " ".join([name, *(f'{key}="{html.escape(str(value))}"' for key, value in pairs)])
-    return Markup(f"<{opening}>{inside}</{name}>")
+    return Markup(f"<{opening}>" if name in _VOID else f"<{opening}>{inside}</{name}>")
 
 
 def table(caption: str, head: list[str], rows: list[list[Any]]) -> Markup:

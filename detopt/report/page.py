@@ -6,10 +6,13 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from detopt.report.animation import animation, shown, write_animation
 from detopt.report.exposures import exposure_table
 from detopt.report.figures import FIGURES
 from detopt.report.head import CAPTIONS, audit, comparison
+from detopt.report.latex import design_tex, write_design
 from detopt.report.markup import Markup, table, tag
+from detopt.report.optimum import optimum_tables
 from detopt.report.style import save, svg
 from detopt.report.text import DESIGNS, MISSING, count, difference, has_prices, number, pairs, percent, quantity, sigmas
 from detopt.runs import RunError
@@ -33,10 +36,18 @@ _SECTIONS = {  # figure: heading, what a reader who cannot see it is told, capti
     "exposures": ("Against exposure", "Errors of the head against the exposure, before and after",
                   "Lower is better. Dotted: the exposure that is enough. Each exposure is twice the one before, and holds "
                   "it: neighbouring points are not independent."),
+    "optimum": ("What the optimum rests on", None, None),
     "variables": ("Design variables", "Each design variable between its bounds, before and after", None),
     "cost": ("Cost", "Cost by component, before and after", None),
     "convergence": ("Convergence", "Best loss so far and largest constraint violation against the step",
                     "Thick: the best design so far that meets every constraint. Thin: the same for each restart."),
+}  # fmt: skip
+_ARROWS = {
+    "gradients": ("The final layout, with arrows that show where the loss falls",
+                  "Arrows show which way each element would go to lower the loss, longer where that is steeper, on a "
+                  "logarithmic scale. What is hollow is held back."),
+    "slopes": ("For each design variable, which way and how steeply the loss falls",
+               "All variables alike, also those that move nothing; without an arrow where the loss is as good as flat."),
 }  # fmt: skip
 _JOINT = ("Loss against the step, and largest constraint violation",
           "Thin: each step, on fresh events. Points: the design after every few steps, moved inside the constraints, on "
@@ -48,11 +59,13 @@ def write_report(run: Any) -> Path:
     drawn = {name: figure for name, draw in FIGURES.items() if (figure := draw(run)) is not None}
     for name, figure in drawn.items():
         save(figure, run.folder / "figures", name)
+    write_design(run)
     tables: dict[str, list[Markup | None]] = {
         "variables": [_variables(run.result)],
         "cost": [_cost(run.result)],
         "head": [*comparison(run.result)],
         "exposures": [exposure_table(run.result)],
+        "optimum": [*optimum_tables(run.result)],
     }
     words = _words(run)
     sections = []
@@ -68,6 +81,11 @@ def write_report(run: Any) -> Path:
         if name == "layout" and (second := drawn.get("layout_without")) is not None:
             beside = figure_of("layout_without", second, *words["layout_without"])
             parts.append(tag("details", tag("summary", "Beside the optimum without the head's loss"), beside))
+        if name == "optimum":
+            parts[1:1] = [figure_of(n, drawn[n], *words) for n, words in _ARROWS.items() if n in drawn]
+        if name == "layout" and (film := animation(run)) is not None:
+            write_animation(run, film[0])
+            parts.append(shown(*film))
         if any(part is not None for part in parts):
             sections.append(tag("section", tag("h2", heading), *parts))
     body = tag(
@@ -332,12 +350,13 @@ def provenance(run: Any, result: dict[str, Any], search: str, command: str) -> M
 
 def _files(run: Any) -> Markup | None:
     parts = []
-    titles = {"study.yaml": "The study, resolved", "detector.yaml": "The detector that was found"}
+    titles = {"study.yaml": "The study, resolved", "detector.yaml": "The detector that was found",
+              "design.tex": "Tables for a paper"}  # fmt: skip
     if run.result.get("without"):
         titles["detector_without_head.yaml"] = "The optimum without the head's loss"
     for name, title in titles.items():
         try:
-            text = run.text(name)
+            text = design_tex(run.result) if name == "design.tex" else run.text(name)
         except RunError:  # it did not get that far
             continue
         parts.append(tag("details", tag("summary", f"{title} ({name})"), _copyable(text)))

@@ -95,6 +95,17 @@ class Drawing(Figure):
         self.legend(handles=handles, ncols=len(handles), loc="center left", bbox_to_anchor=place, borderpad=0,
                     borderaxespad=0, columnspacing=1.6, handletextpad=0.6)  # fmt: skip
 
+    def heighten(self, inches: float) -> None:
+        """Make room at the top; what is drawn keeps its size."""
+        width, height = self.get_size_inches()
+        part = height / (height + inches)
+        places = [ax.get_position().bounds for ax in self.axes]
+        self.set_size_inches(width, height + inches)
+        for ax, (left, bottom, w, h) in zip(self.axes, places, strict=True):
+            ax.set_position((left, bottom * part, w, h * part))
+        for text in self.texts:
+            text.set_y(text.get_position()[1] * part)
+
     def say(self, left: float, text: str) -> None:
         """Words in the row of the legend."""
         self.text(left / self.get_figwidth(), 1 - 0.3 / self.get_figheight(), text, va="center", size="small")

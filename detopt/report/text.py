@@ -13,9 +13,11 @@ __all__ = [
     "has_prices",
     "number",
     "pairs",
+    "per",
     "percent",
     "quantity",
     "sigmas",
+    "signed",
     "unit",
 ]
 
@@ -62,6 +64,18 @@ def quantity(value: Any, symbol: str = "", error: Any = 0.0, digits: int = 4) ->
     else:
         text = format_quantity(value / factor, "", max(digits, len(f"{abs(value / factor):.0f}")))
     return f"{text} {unit(symbol)}".strip().replace("-", "−")
+
+
+def signed(value: Any, symbol: str = "", error: Any = 0.0, digits: int = 3) -> str:
+    """A change with its sign, like `quantity`."""
+    text = quantity(value, symbol, error, digits)
+    return f"+{text}" if number(value) > 0 and text != MISSING and not text.startswith("(") else text
+
+
+def per(symbol: str, other: str) -> str:
+    """One unit for each of another: "um" per "mm" is "um/mm", "" per "mm" is "1/mm"."""
+    below = other.replace("/", "|").replace("*", "/").replace("|", "*")
+    return f"{symbol or '1'}/{below}" if other else symbol
 
 
 def percent(fraction: float) -> str:

@@ -19,7 +19,7 @@ from detopt.scoring.score import Score
 from detopt.simulation.physics import Physics
 from detopt.simulation.source import Decay, Gun
 
-__all__ = ["Evaluator", "HeadLoss", "View", "limits_of", "score_terms"]
+__all__ = ["Evaluator", "HeadLoss", "View", "constraint_rows", "limits_of", "score_terms"]
 
 
 class Nodes(NamedTuple):
@@ -147,6 +147,11 @@ def score_terms(objectives: Mapping[str, Any], constraints: Mapping[str, Any], v
 def limits_of(constraints: Mapping[str, Any], prices: Prices, design: Detector) -> Float[Array, " rows"]:
     """Constraints that ask for the design alone; feasible when <= 0."""
     return score_terms({}, constraints, View(design, prices, None, {})).excess
+
+
+def constraint_rows(constraints: Mapping[str, Any], prices: Prices, design: Detector) -> tuple[str, ...]:
+    """The constraint that each row of the same belongs to."""
+    return score_terms({}, constraints, View(design, prices, None, {})).constraint_names
 
 
 class Evaluator:

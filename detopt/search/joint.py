@@ -119,6 +119,33 @@ class JointSearcher:
             validated = self.validate(candidate, self.network(state, rest))
             yield JointRound(us, points, slopes, errors, batches, state, candidate, validated)
 
+    def standing(
+        self, u: Float[Array, " n"], state: JointState, network: Any, key: jax.Array, rounds: int
+    ) -> Float[np.ndarray, "steps n"]:
+        """Gradients of the loss at a design that does not move, each from events of its own.
+
+        Args:
+            u: the design; no constraint is missed.
+            state: of a start that came by: its head, and how many batches of events a step takes.
+            network: that the start began with; None without a head.
+            key: of the events.
+            rounds: of steps.
+        """
+        rest = None if network is None else split(network)[1]
+        adam, *others = state.design_optimiser
+        # What the search has compiled serves as it is: an endless second moment lets Adam make no step.
+        still = adam._replace(mu=jnp.zeros_like(u), nu=jnp.full_like(u, 1e30))
+        zero = jnp.zeros_like(state.multipliers)
+        state = state._replace(
+            u=u, multipliers=zero, design_optimiser=(still, *others), step=jnp.zeros_like(state.step)
+        )
+        found = []
+        for i in range(rounds):
+            keys = jax.random.split(jax.random.fold_in(key, i), ROUND)[: self.steps]
+            state, (_, _, slopes, _) = self._round(state, rest, keys)
+            found.append(np.asarray(slopes, float))
+        return np.concatenate(found)
+
     @staticmethod
     def network(state: JointState, rest: Any) -> Any:
         """The head as it stands."""

@@ -49,6 +49,11 @@ class Problem:
         self._weights = np.array([float(w) for w in weights.values()])
         self._reference = np.asarray(reference, float)
 
+    @property
+    def shares(self) -> Float[np.ndarray, " objectives"]:
+        """By how much the loss changes with the relative change of each value."""
+        return self._signs * self._weights
+
     def loss(self, values: Float[Array, " some"], rows: Any = slice(None)) -> Float[Array, ""]:
         """The loss of objective values; `rows` says which objectives, where not all of them are given."""
         return jnp.sum(self._signs[rows] * self._weights[rows] * jnp.log(values / self._reference[rows]))

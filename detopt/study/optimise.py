@@ -28,6 +28,8 @@ from detopt.study.edges import check_bounds, check_ranges
 from detopt.study.evaluate import array_space, make_evaluator, score_as_dict
 from detopt.study.faults import BadInput, Fault
 from detopt.study.interruption import TIME_IS_UP, asked, working_on
+from detopt.study.optimum import AT_BOUND, expected_optimum, unless_it_fails
+from detopt.study.path import write_path
 from detopt.study.placement import grid_start, radius_groups
 from detopt.study.reach import check_reach
 from detopt.study.resolution import resolution_curves
@@ -51,7 +53,6 @@ __all__ = [
     "task_of",
 ]
 
-AT_BOUND = 1e-3  # of the range
 BEST = 10  # combinations of choices that a report lists
 CHECKPOINT = "checkpoint/state.npz"  # where a search stands
 DETECTOR = "checkpoint/detector.yaml"  # as written by who asks
@@ -199,7 +200,10 @@ class ExpectedTask(Task):
             n: score_as_dict(study, score(as_arrays(study.space.at(v)), None, key)) for n, v in study.rivals.items()
         }
         found = describe(study, designs, scores, search.steps, seconds, stopped, rivals)
-        run.finish({**found, **choices}, seconds)
+        if stopped != TIME_IS_UP:
+            found |= unless_it_fails(lambda: expected_optimum(study, search, final_detector))
+        write_path(run, study, found["layouts"], search.steps)
+        run.finish({**found, **choices}, time.monotonic() - started + search.before)
         from detopt.report.page import write_report
 
         write_report(run)
@@ -285,6 +289,7 @@ class Search:
         self.rows: list[dict[str, Any]] = []
         self.steps = 0
         self.started, self.before = time.monotonic(), 0.0  # seconds of the search before it was stopped
+        self.size = 1  # designs that are scored together: all starts
 
     def starts(self) -> np.ndarray:
         """The initial design first, then random ones, then the one from weights on a grid."""
@@ -300,6 +305,7 @@ class Search:
         total, position = self.study.search.steps + LBFGS_ROUNDS, self._stored()
         if position is None:
             position = Position(self.searcher.init(jnp.asarray(self.starts())))
+        self.size = len(position.state.u)
         for round_ in self.searcher.rounds(position):
             position = round_.position
             self._record(round_.visits, round_.phase)

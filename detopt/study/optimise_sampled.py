@@ -21,7 +21,7 @@ from detopt.inference.heads import PortalHead
 from detopt.inference.stored import leaves, with_leaves
 from detopt.inference.training import train
 from detopt.runs import Run, RunError
-from detopt.search.joint import BATCHES, JointRound, JointSearcher, JointState, is_better
+from detopt.search.joint import BATCHES, ROUND, JointRound, JointSearcher, JointState, is_better
 from detopt.search.problem import FEASIBLE, random_starts
 from detopt.simulation.streams import stream
 from detopt.study.audit import Auditor, Pool
@@ -32,14 +32,16 @@ from detopt.study.faults import BadInput, Fault
 from detopt.study.interruption import TIME_IS_UP
 from detopt.study.networks import make_head
 from detopt.study.optimise import CHECKPOINT, DETECTOR, Infeasible, Progress, Search, Task, describe, make_problem
+from detopt.study.optimum import sampled_optimum, unless_it_fails
 from detopt.study.paired import difference
+from detopt.study.path import write_path
 from detopt.study.placement import radius_groups
 from detopt.study.questions import asked_of_head, seconds_per_muon
 from detopt.study.studies import Study
 from detopt.study.write import detector_with
 from detopt.units import format_quantity
 
-__all__ = ["SampledTask"]
+__all__ = ["JointSearch", "SampledTask"]
 
 VALIDATION = 4  # times the events of a step
 BOX_DESIGNS = 64  # designs whose muons a conditioned head is warmed up with
@@ -53,7 +55,7 @@ class SampledTask(Task):
         space = array_space(study)
         sampler = make_sampler(study, math.ceil(study.search.events / BATCHES))
         check_sampled_bounds(study, space, sampler)
-        self.search = _JointSearch(study, space, sampler, progress, deadline)
+        self.search = JointSearch(study, space, sampler, progress, deadline)
 
     def check(self) -> None:
         self.search.begin()
@@ -66,7 +68,7 @@ class SampledTask(Task):
 def _audited(
     study: Study,
     run: Run,
-    search: "_JointSearch",
+    search: "JointSearch",
     best: np.ndarray | None,
     stopped: str,
     progress: Callable[[Progress], None] | None,
@@ -127,7 +129,12 @@ def _audited(
         }
         if isinstance(study.head, PortalHead):
             result["inference"]["seconds_per_muon"] = seconds_per_muon(study)
-    run.finish(result, seconds)
+    if best is not None and stopped != TIME_IS_UP:
+        tell("gradients at the optimum")
+        result |= unless_it_fails(lambda: sampled_optimum(study, search, designs["final"], scores["final"]))
+    if best is not None:
+        write_path(run, study, result["layouts"], search.steps)
+    run.finish(result, time.monotonic() - started)
     from detopt.report.page import write_report
 
     write_report(run)
@@ -170,9 +177,12 @@ class _Position(NamedTuple):
     zero: float  # loss of the initial design on the validation events
     best_loss: float
     best: np.ndarray | None = None  # None where no design has met the constraints yet
+    kept: tuple[JointState, Any] | None = (
+        None  # where that was found: the state, and the head that its start began with
+    )
 
 
-class _JointSearch:
+class JointSearch:
     """Drives the joint searcher over all starts, keeps history and checkpoint, and remembers the best design."""
 
     def __init__(
@@ -239,7 +249,10 @@ class _JointSearch:
             self.progress(Progress(0, 0, f"the initial design: {shown}, before any audit", math.nan))
         self.position = _Position(network, 0, network, None, float(initial.loss), math.inf)
         if is_better(initial, math.inf):
-            self.position = self.position._replace(best=np.array(study.space.init), best_loss=float(initial.loss))
+            kept = self.searcher.init(u, network)[0], network
+            self.position = self.position._replace(
+                best=np.array(study.space.init), best_loss=float(initial.loss), kept=kept
+            )
 
     def run(self, folder: Run) -> tuple[np.ndarray | None, str]:
         """The best design on the validation events (None where none meets the constraints), and why it stopped."""
@@ -266,6 +279,8 @@ class _JointSearch:
                 at = at._replace(state=round_.state)
                 if is_better(round_.validated, at.best_loss):
                     at = at._replace(best=np.asarray(round_.candidate), best_loss=float(round_.validated.loss))
+                    at = at._replace(kept=(round_.state, at.network))
+                self.position = at
                 self._record(folder, round_, at, len(starts))
                 if self.deadline is not None and time.monotonic() > self.deadline:
                     return at.best, TIME_IS_UP
@@ -282,9 +297,11 @@ class _JointSearch:
             "seconds": seconds,
         }
         arrays = {name: np.array(value) for name, value in counts.items()}
-        if at.best is not None:
+        trees = {"state": at.state, "first": at.first, "network": at.network}
+        if at.best is not None and at.kept is not None:
             arrays["best"] = at.best
-        for part, tree in (("state", at.state), ("first", at.first), ("network", at.network)):
+            trees |= {"best_state": at.kept[0], "best_network": at.kept[1]}
+        for part, tree in trees.items():
             arrays |= {f"{part}.{name}": array for name, array in leaves(tree).items()}
         folder.write_arrays(CHECKPOINT, arrays)
 
@@ -299,15 +316,25 @@ class _JointSearch:
                 return {key.removeprefix(f"{name}."): a for key, a in arrays.items() if key.startswith(f"{name}.")}
 
             bare = None if self.study.head is None else make_head(self.study, self.key)
+            fresh = self.searcher.init(jnp.asarray(self.study.space.init), bare)[0]
             first, network = (with_leaves(bare, part(name)) for name in ("first", "network"))
-            state = with_leaves(self.searcher.init(jnp.asarray(self.study.space.init), network)[0], part("state"))
+            state, best, kept = with_leaves(fresh, part("state")), arrays.get("best"), None
+            if best is not None:
+                kept = with_leaves(fresh, part("best_state")), with_leaves(bare, part("best_network"))
             self.steps, self.before = int(arrays["recorded"]), float(arrays["seconds"])
             table = {name: np.asarray(history.column(name)) for name in history.column_names}
             self.rows = [{name: column[table["step"] < self.steps] for name, column in table.items()}]
             zero, best_loss = (float(arrays[name]) for name in ("zero", "best_loss"))
-            return _Position(first, int(arrays["start"]), network, state, zero, best_loss, arrays.get("best"))
+            return _Position(first, int(arrays["start"]), network, state, zero, best_loss, best, kept)
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{folder.folder / CHECKPOINT} is damaged, or of another version: {error}") from None
+
+    def slopes_at(self, u: np.ndarray) -> np.ndarray:
+        """Gradients of the loss at the best design, each on events of its own; about a sixth of the search, or less."""
+        assert self.position is not None
+        assert self.position.kept is not None
+        rounds = max(1, self.study.search.steps * (1 + self.study.search.restarts) // (10 * ROUND))
+        return self.searcher.standing(jnp.asarray(u), *self.position.kept, stream(self.key, "optimum"), rounds)
 
     def _warm(self, u: jax.Array | None, where: str) -> Any:
         """A head trained alone, at one design or over the whole box."""

@@ -19,8 +19,10 @@ from detopt.runs import Run
 
 from .sample_run import RADII, STUDY, curves, history, layout, sample_result, score, stand_in, variable
 
-DRAWN = [name for name in FIGURES if name not in ("head", "exposures", "layout_without")]  # of a run without a head
-VOID = {"meta", "link", "br", "img"}
+DRAWN = [
+    name for name in FIGURES if name not in ("head", "exposures", "layout_without", "gradients", "slopes")
+]  # of a bare run
+VOID = {"meta", "link", "br", "img", "source"}
 
 
 class Page(HTMLParser):
@@ -65,7 +67,7 @@ def html(folder: Path) -> str:
 def test_writes_every_figure_twice(folder: Path) -> None:
     names = {f"{figure}.{suffix}" for figure in DRAWN for suffix in ("png", "pdf")}
     assert {path.name for path in (folder / "figures").iterdir()} == names
-    assert {path.name for path in folder.iterdir()} == {"figures", "report.html"}
+    assert {path.name for path in folder.iterdir()} == {"design.tex", "figures", "report.html"}
 
 
 def test_loads_nothing(html: str) -> None:

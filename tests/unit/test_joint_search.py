@@ -104,8 +104,8 @@ NOISE = 0.3  # of a slope from one batch
 
 
 @pytest.fixture(scope="module")
-def noisy():
-    """Rounds of a search for the bottom of a parabola, whose slopes have noise of known width and no head."""
+def parabola():
+    """A search for the bottom of a parabola, whose slopes have noise of known width and no head."""
 
     def score(u, head, key):
         log = jnp.sum((u - 0.4) ** 2) + NOISE * jnp.sum(jax.random.normal(key, u.shape) * u)
@@ -113,10 +113,27 @@ def noisy():
         return Score(("bottom",), value, 0 * value, (), none, none, (), none)
 
     problem = Problem(score, {"bottom": "minimise"}, {"bottom": 1.0}, np.ones(1))
-    searcher = JointSearcher(
+    return JointSearcher(
         problem, lambda u: jnp.zeros(0), lambda u, head: problem(u, head, jax.random.key(9)), None, None, 0.05, 100
     )
-    return list(searcher.rounds(jnp.full(20, 0.9), None, jax.random.key(3)))
+
+
+@pytest.fixture(scope="module")
+def noisy(parabola):
+    """Its rounds."""
+    return list(parabola.rounds(jnp.full(20, 0.9), None, jax.random.key(3)))
+
+
+def test_gradients_at_a_design_that_stands(parabola, noisy):
+    """From all batches of a step, independent of each other, and all of them at the same design."""
+    u, state = jnp.full(20, 0.7), noisy[-1].state
+    found = parabola.standing(u, state, None, jax.random.key(8), 8)
+    assert found.shape == (80, 20)
+    width = NOISE / int(state.batches) ** 0.5
+    assert found.std(axis=0, ddof=1).mean() == pytest.approx(width, rel=0.1)
+    assert found.mean(axis=0) == pytest.approx(np.full(20, 2 * (0.7 - 0.4)), abs=5 * width / 80**0.5)
+    again = parabola.standing(u, state, None, jax.random.key(8), 1)
+    assert np.array_equal(again, found[:10])
 
 
 def test_errors_of_the_gradient(noisy):
