@@ -11,7 +11,7 @@ WORKERS ?= auto
 PEER := .venv-peer
 PEER_STAMP := $(PEER)/.installed
 
-.PHONY: help demo lessons test test-slow test-geant4 bench bench-tomography bench-pareto lint format dev clean check-python
+.PHONY: help demo lessons test test-slow test-geant4 bench bench-tomography bench-pareto docs lint format dev clean check-python
 
 help:           ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -45,6 +45,9 @@ bench-pareto: $(STAMP)  ## the front of a tracker, exact and noisy, against NSGA
 dev: $(STAMP)   ## add the developers' tools and the git hook
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	$(BIN)/pre-commit install
+
+docs: $(STAMP)  ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 JAX_PLATFORMS=cpu $(BIN)/mkdocs build --quiet
 
 lint: dev       ## what the git hook checks
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -64,6 +64,6 @@ def tell_optimum(run: Any, as_json: bool) -> None:
         chosen = ", ".join(f"{name} {option}" for name, option in found["chosen"].items())
         print(f"chosen, of {found['tried']} combinations that were tried of {found['combinations']}: {chosen}")
     print(f"The search stopped after {result['steps']} steps and {result['seconds']:.0f} s: {result['stopped']}.")
-    if result["stopped"] == TIME_IS_UP:
+    if result["stopped"].startswith(TIME_IS_UP):
         print(f"to go on: detopt resume {run.folder}")
     print(f"the detector: {run.folder / 'detector.yaml'}\nthe report:   {run.folder / 'report.html'}")

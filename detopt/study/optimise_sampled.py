@@ -129,12 +129,12 @@ def _audited(
         }
         if isinstance(study.head, PortalHead):
             result["inference"]["seconds_per_muon"] = seconds_per_muon(study)
-    if best is not None and stopped != TIME_IS_UP:
+    if best is not None and not stopped.startswith(TIME_IS_UP):
         tell("gradients at the optimum")
         result |= unless_it_fails(lambda: sampled_optimum(study, search, designs["final"], scores["final"]))
     if best is not None:
         write_path(run, study, result["layouts"], search.steps)
-    run.finish(result, time.monotonic() - started)
+    run.finish(result, time.monotonic() - started + search.before)
     from detopt.report.page import write_report
 
     write_report(run)

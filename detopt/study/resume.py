@@ -51,7 +51,8 @@ def resume_run(
     if cluster is not None and not run.is_front:
         raise RunError(f"{run.folder} searched no front: --cluster is for fronts")
     with working_on(run):
-        if run.complete and (run.front_result if run.is_front else run.result)["stopped"] != TIME_IS_UP:
+        found = {} if not run.complete else run.front_result if run.is_front else run.result
+        if run.complete and not found["stopped"].startswith(TIME_IS_UP):
             raise RunError(f"{run.folder} is finished: nothing is left to do")
         study = _study(run)
         if not has_begun(run):

@@ -1,19 +1,34 @@
-"""What the README shows is run."""
+"""What the README and the pages of the documentation show is run."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import detopt
+from detopt.cli import app
 from detopt.study.source_option import source_from
 
 
 @pytest.fixture(scope="module")
-def readme(root) -> str:
-    return (root / "README.md").read_text()
+def pages(root) -> list[Path]:
+    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+
+
+@pytest.fixture(scope="module")
+def readme(pages) -> str:
+    """All of them, the README first."""
+    return "\n".join(page.read_text() for page in pages)
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"(?m)^```{language}\n(.*?)^```", text, re.DOTALL)
 
 
 def test_the_first_study(readme, root, tmp_path):
@@ -38,7 +53,7 @@ def test_the_simulations(readme, cli, tmp_path, monkeypatch):
     """All of them can be asked for, and the first is run (tests/report simulates every detector of the library)."""
     monkeypatch.chdir(tmp_path)
     commands = [shlex.split(c) for c in re.findall(r"^detopt simulate (.*)$", readme, re.MULTILINE)]
-    assert len(commands) == 3
+    assert len(commands) >= 3
     for detector, *words in commands:
         options = dict(zip(words[::2], words[1::2], strict=True))
         frame = detopt.load(detector).frame
@@ -67,12 +82,74 @@ def test_the_numbers_of_the_demonstration(readme, root):
     assert f"from {100 * score['pt']['value']:.1f} %" in readme
 
 
-def test_files_that_are_named_exist(readme, root):
-    named = re.findall(r"`((?:tests|studies|detectors)/[\w/.]+\.(?:py|yaml))`", readme) + re.findall(
-        r"\]\((\w[\w./]+)\)", readme
-    )
-    assert named
-    assert [n for n in named if not (root / n).exists()] == []
+def test_files_that_are_named_exist(pages, root):
+    for page in pages:
+        text = page.read_text()
+        named = re.findall(r"(?<![\w/])((?:tests|studies|detectors|objectives)/[\w/.]+\.(?:py|yaml|md))", text)
+        linked = [
+            link for link in re.findall(r"\]\((\w[\w./-]+|\.\.[\w./-]+)(?:#[\w-]+)?\)", text) if "://" not in link
+        ]
+        missing = [n for n in named if not (root / n).exists() and n not in OF_THE_READER]
+        missing += [n for n in linked if not (page.parent / n).exists()]
+        assert missing == [], page
+
+
+OF_THE_READER = {"detectors/layers.yaml", "detectors/mine.yaml", "studies/mine.yaml"}
+
+
+def test_commands_are_ones(pages):
+    """Every line of a shell block that calls detopt has a command, options and a number of arguments that exist."""
+    from typer.main import get_command
+
+    group, seen = get_command(app), 0
+    for page in pages:
+        for block in blocks(page.read_text(), "sh"):
+            for line in block.splitlines():
+                words = shlex.split(line, comments=True)
+                if not words or words[0] != "detopt":
+                    continue
+                seen += 1
+                command, rest = group.commands[words[1]], words[2:]
+                if hasattr(command, "commands"):
+                    command, rest = command.commands[rest[0]], rest[1:]
+                command.make_context(command.name, rest)  # raises where an option or a value is none
+    assert seen > 25
+
+
+def test_what_a_newcomer_does(root, tmp_path, monkeypatch, cli):
+    """Getting started, but for the search of the front."""
+    text = (root / "docs" / "getting-started.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    (table,), (study, objectives) = blocks(text, "csv"), blocks(text, "yaml")
+    Path("layers.csv").write_text(table)
+    Path("study.yaml").write_text(study)
+    for line in (line for block in blocks(text, "sh") for line in block.splitlines()):
+        words = shlex.split(line)
+        if words[0] == "detopt" and words[1] in ("new", "show", "resolution", "check", "optimise"):
+            answer = cli(*words[1:])
+            assert answer.code == 0, (line, answer.err)
+    before, after = (detopt.open_run("runs/first").result[k]["objectives"]["d0"]["value"] for k in ("initial", "final"))
+    assert f"{1e3 * before:.2f} um" in text
+    assert f"{1e3 * after:.2f} um" in text
+    front = re.sub(r"(?m)^objectives:\n(  .*\n)+", objectives, study)
+    Path("front.yaml").write_text(front)
+    assert list(detopt.load("front.yaml").objectives) == ["d0", "pt", "cost"]
+
+
+def test_the_site_is_built(root, tmp_path):
+    """Without a warning, and so that nothing is fetched from elsewhere."""
+    pytest.importorskip("mkdocs", reason="needs detopt[docs]")
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(root)}
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "reference" / "yaml.html").read_text()
+    assert "barrel_layer" in page
+    assert "thickness in radiation lengths" in page
+    assert "detopt explore" in (tmp_path / "reference" / "command-line.html").read_text()
+    for page in tmp_path.rglob("*.html"):
+        fetched = re.findall(r"<(?:script|img|iframe|link)[^>]+(?:src|href)=\"?(https?://[^\"> ]+)", page.read_text())
+        assert [f for f in fetched if "canonical" not in f] == [], page
 
 
 def test_the_scene_files(readme, tmp_path, monkeypatch):

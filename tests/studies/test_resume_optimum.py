@@ -37,7 +37,9 @@ def stop_at(call):
 def said(run):
     """Everything that a run says, but for times."""
     result = {k: v for k, v in run.result.items() if k != "seconds"}
-    files = [(run.folder / name).read_bytes() for name in ("detector.yaml", "history.parquet")]
+    if "optimum" in result:
+        result["optimum"] = {k: v for k, v in result["optimum"].items() if k != "seconds"}
+    files = [(run.folder / name).read_bytes() for name in ("detector.yaml", "history.parquet", "path.json")]
     return result, files
 
 
