@@ -9,7 +9,7 @@ import math
 import re
 from dataclasses import dataclass
 
-__all__ = ["Unit", "UnitError", "format_quantity", "parse_quantity", "parse_unit"]
+__all__ = ["Unit", "UnitError", "format_quantity", "parse_quantity", "parse_unit", "symbols_like"]
 
 # Exponents of (length, energy, time, field, angle, money, mass, data); per cent and counts have none.
 _BASES = ("length", "energy", "time", "magnetic field", "angle", "money", "mass", "data")
@@ -87,6 +87,12 @@ def parse_unit(text: str) -> Unit:
         if rest[0] not in "*/":
             raise UnitError(f"cannot read unit {text!r}: expected * or / before {rest!r}")
         sign, rest = (-1 if rest[0] == "/" else 1), rest[1:]
+
+
+def symbols_like(unit: str) -> tuple[str, ...]:
+    """The units of one symbol that measure the same: ("nm", "um", …) for "mm"; none for "kEUR/m2"."""
+    exponents = parse_unit(unit or "1").exponents
+    return tuple(symbol for symbol, known in _SYMBOLS.items() if known.exponents == exponents)
 
 
 def _near_units(symbol: str) -> str:

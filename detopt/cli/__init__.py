@@ -31,6 +31,7 @@ from detopt.cli.options import (
 )
 from detopt.cli.resume import resume
 from detopt.cli.runs import report, runs
+from detopt.cli.schema import schema
 from detopt.cli.simulate import simulate
 from detopt.cli.tables import score_tables, table
 
@@ -272,3 +273,4 @@ app.command(epilog="Example: detopt report runs/its2_upgrade/2026-01-31T12-00-00
 app.command(epilog="Example: detopt runs --json")(runs)
 app.command(epilog="Example: detopt new its2_upgrade --out mystudies")(new)
 app.command(epilog="Example: detopt doctor")(doctor)
+app.command(epilog="Example: detopt schema --out detopt.schema.json")(schema)

@@ -19,13 +19,13 @@ from detopt.study.plugins import is_from_outside, made, part_faults
 from detopt.study.schema import Free, read, read_choice, read_file
 from detopt.study.user_materials import read_materials
 
-__all__ = ["make_variable", "open_detector", "read_detector"]
+__all__ = ["DetectorFile", "make_variable", "open_detector", "read_detector"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _DetectorFile:
+class DetectorFile:
     """The keys of a detector file."""
 
     name: str
@@ -47,7 +47,7 @@ def read_detector(document: Document, place: Place = ()) -> tuple[Detector | Non
     data = document.data
     for step in place:
         data = data[step]
-    top = read_file(_DetectorFile, data, document, place)
+    top = read_file(DetectorFile, data, document, place)
     if not isinstance(data, dict):
         return None, []
     frame = data.get("frame")

@@ -13,7 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    create_model,
+)
 from pydantic_core import PydanticCustomError
 
 from detopt.materials import MATERIALS, Material
@@ -21,6 +29,7 @@ from detopt.parameters import Quantity, Whole, quantities
 from detopt.scoring.terms import UNITS
 from detopt.study.document import Document, Place
 from detopt.study.faults import near
+from detopt.study.json_values import json_of_quantity, json_of_type
 from detopt.study.plugins import PluginError, is_plugin, load_class
 from detopt.units import UnitError, parse_quantity, split_quantity
 
@@ -220,6 +229,7 @@ def read_density(value: Any) -> float:
 
 
 _DENSITIES = (1e-6, 30.0)  # g/cm3
+DENSITY = json_of_quantity(Quantity("g/cm3", "density, where it is not the material's own"), free=False)
 
 
 _PLAIN = {
@@ -262,14 +272,10 @@ def model(cls: type) -> type[BaseModel]:
     for field in dataclasses.fields(cls):
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         required = default is dataclasses.MISSING
+        axes, aliases = getattr(cls, "axes", ()), getattr(cls, "aliases", {})
         check: Any
         if field.name in declared:
-            check = functools.partial(
-                _quantity,
-                declared=declared[field.name],
-                axes=getattr(cls, "axes", ()),
-                aliases=getattr(cls, "aliases", {}),
-            )
+            check = functools.partial(_quantity, declared=declared[field.name], axes=axes, aliases=aliases)
         elif typing.get_origin(hints[field.name]) is Literal:
             check = functools.partial(_one_of, options=typing.get_args(hints[field.name]))
         elif "whole" in field.metadata:
@@ -277,7 +283,7 @@ def model(cls: type) -> type[BaseModel]:
         elif hints[field.name] in (Material, Material | None):
             check = _material
             if field.name == "material":
-                fields["density"] = (Annotated[Any, BeforeValidator(read_density)], None)
+                fields["density"] = (Annotated[Any, BeforeValidator(read_density), WithJsonSchema(DENSITY)], None)
         elif hints[field.name] == tuple[Material, ...]:
             check = _materials
         elif dataclasses.is_dataclass(hints[field.name]):
@@ -290,7 +296,13 @@ def model(cls: type) -> type[BaseModel]:
                 "with quantity(…), a count with whole(…); the rest is str, bool, Material, tuple[str, ...] or Literal[…] "
                 "(what is the same for all of a class has no type, or is a ClassVar)"
             )
-        fields[field.name] = (Annotated[Any, BeforeValidator(check)], ... if required else default)
+        shown = (
+            json_of_quantity(declared[field.name], (*axes, *aliases))
+            if field.name in declared
+            else json_of_type(hints[field.name], field.metadata.get("whole"))
+        )
+        told = Annotated[Any, BeforeValidator(check), WithJsonSchema(shown)]
+        fields[field.name] = (told, ... if required else default)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a field may be called like a method of pydantic's
         try:

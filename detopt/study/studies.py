@@ -29,11 +29,11 @@ from detopt.study.settings import SEARCHES, Audit, GradientSearch, ParetoSearch,
 from detopt.study.variables import VariablesReader
 from detopt.study.write import inline_detector, resolved_study
 
-__all__ = ["Study", "load_study", "read_source", "read_term"]
+__all__ = ["Study", "StudyFile", "load_study", "read_source", "read_term"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _StudyFile:
+class StudyFile:
     """The keys of a study file."""
 
     name: str
@@ -230,7 +230,7 @@ class _Reader:
 
     def study(self) -> Study | None:
         data = self.document.data
-        top = read_file(_StudyFile, data, self.document, ())
+        top = read_file(StudyFile, data, self.document, ())
         if not isinstance(data, dict):
             return None
         if top and not re.fullmatch(r"\w[\w .+-]{0,99}", top["name"]):

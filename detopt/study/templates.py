@@ -6,12 +6,15 @@ from typing import Any
 from detopt.study.document import Document
 from detopt.study.faults import BadInput, Fault
 from detopt.study.from_csv import detector_from_csv
+from detopt.study.json_schema import SCHEMA_LINE, write_schema
 from detopt.study.library import find, shipped_files
 from detopt.study.plugins import files_in
 from detopt.study.scene_files import scene_files_in
 from detopt.study.schema import near
 
 __all__ = ["copy_template", "library", "write_detector"]
+
+_SCHEMA = "detopt.schema.json"
 
 
 def library() -> list[dict[str, str]]:
@@ -27,6 +30,8 @@ def library() -> list[dict[str, str]]:
 
 def copy_template(name: str, out: Path) -> list[Path]:
     """Copy a study (with its detector and objectives), a detector or an objective into `out`.
+
+    The JSON Schema of all YAML files is written there as well, and each copy names it in its first line, for editors.
 
     Returns:
         The files written, the one asked for first.
@@ -53,7 +58,12 @@ def copy_template(name: str, out: Path) -> list[Path]:
     for _, target in wanted:
         _refuse_if_there(target)
     for origin, target in wanted:
-        _write(target, origin.read_bytes())
+        line = f"{SCHEMA_LINE}../{_SCHEMA}\n".encode() if target.suffix == ".yaml" else b""
+        _write(target, line + origin.read_bytes())
+    try:
+        write_schema(out / _SCHEMA)
+    except OSError as error:
+        raise _unwritten(out / _SCHEMA, error) from None
     return [target for _, target in wanted]
 
 
@@ -75,7 +85,11 @@ def _write(target: Path, content: bytes) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
     except OSError as error:
-        raise BadInput([Fault(str(target), None, None, "", f"cannot be written: {error.strerror}")]) from None
+        raise _unwritten(target, error) from None
+
+
+def _unwritten(target: Path, error: OSError) -> BadInput:
+    return BadInput([Fault(str(target), None, None, "", f"cannot be written: {error.strerror}")])
 
 
 def _companions(origin: Path, folder: Path) -> dict[Path, Path]:

@@ -19,7 +19,7 @@ from detopt.parameters import Quantity
 from detopt.study.document import Document, Place
 from detopt.study.schema import near, read, read_density, read_number, sentence
 
-__all__ = ["materials_of", "read_materials"]
+__all__ = ["Definition", "materials_of", "read_materials"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _EXCITATION = Quantity("eV", "mean excitation energy", min=10e-9, max=2000e-9)  # GeV: hydrogen 19 eV, uranium 890 eV
@@ -28,7 +28,7 @@ _SHARE = Quantity("", "mass fraction", above=0, max=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Definition:
+class Definition:
     """The keys of a material; their values are read below."""
 
     density: Any
@@ -80,7 +80,7 @@ def _read_recipe(name: str, entry: Any, data: Any, document: Document, place: Pl
         document.fault(place, f"name {name!r} must be a word of letters, digits, _ and -", key=True)
     elif name in MATERIALS:
         document.fault(place, f"{name!r} is a material that exists already: choose another name", key=True)
-    written = read(_Definition, entry, document, place, skip=())
+    written = read(Definition, entry, document, place, skip=())
     if written is None:
         return None
 

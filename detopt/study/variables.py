@@ -14,11 +14,11 @@ from detopt.study.document import Document, Place
 from detopt.study.schema import near, read, read_free, read_number
 from detopt.units import format_quantity
 
-__all__ = ["VariablesReader", "noted_number"]
+__all__ = ["FreeNumber", "VariablesReader", "noted_number"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _FreeNumber:
+class FreeNumber:
     """One entry of `variables`."""
 
     bounds: Any = None
@@ -60,7 +60,7 @@ class VariablesReader:
     def _variable(self, name: str, entry: Any, detector: Detector, variables: dict[str, Variable]) -> Detector:
         """Note one entry of `variables`; returns the detector, changed where the entry fixes a number."""
         place: Place = ("variables", name)
-        fields = read(_FreeNumber, entry, self.document, place, skip=())
+        fields = read(FreeNumber, entry, self.document, place, skip=())
         for dotted in (name, *((fields or {}).get("same_for") or ())):
             detector = self._with_pitch(dotted if "." in dotted else f"{dotted}.{name.partition('.')[2]}", detector)
         current = get(detector, name)

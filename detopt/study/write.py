@@ -16,8 +16,18 @@ from detopt.study.plugins import files_in
 from detopt.study.scene_files import scene_files_in
 from detopt.units import format_quantity, parse_quantity, split_quantity
 
-__all__ = ["Companions", "DetectorText", "detector_with", "dump_yaml", "inline_detector", "load_yaml", "resolved_study"]
+__all__ = [
+    "SCHEMA_LINE",
+    "Companions",
+    "DetectorText",
+    "detector_with",
+    "dump_yaml",
+    "inline_detector",
+    "load_yaml",
+    "resolved_study",
+]
 
+SCHEMA_LINE = "# yaml-language-server: $schema="  # and where the schema lies, beside the file: for editors
 DIGITS = 7  # of the numbers written: 0.1 nm in a millimetre, and short enough to read
 
 
@@ -69,10 +79,10 @@ class DetectorText:
     """
 
     def __init__(self, text: str, space: Space, folder: Path = Path()) -> None:
-        self.text, self.space = text, space
+        self.text, self.space = _without_schema(text), space
         written, _ = read_detector(Document(folder / "detector.yaml", text))
         assert written is not None  # it was read before
-        self._written, self._data = written, load_yaml(text)
+        self._written, self._data = written, load_yaml(self.text)
 
     def at(self, values: dict[str, float], header: Iterable[str] = ()) -> str:
         """The text with the physical value (base units) of each variable, below lines of comment."""
@@ -86,6 +96,11 @@ class DetectorText:
                     _set(holder, new, field, declared, moved)
         top = "".join(f"# {line}\n" for line in header)
         return top + (dump_yaml(data) if changed else self.text)
+
+
+def _without_schema(text: str) -> str:
+    """Without the line that names the schema: it would be looked for beside another folder."""
+    return text.partition("\n")[2] if text.startswith(SCHEMA_LINE) else text
 
 
 def _parts(data: Any, old: Detector, new: Detector) -> Iterable[tuple[Any, Any, Any]]:
@@ -169,13 +184,13 @@ class Companions:
 
 def resolved_study(study_text: str, detector_text: str, included: dict[Place, str]) -> str:
     """The study's YAML with its detector, source and objectives inside, so that one file says everything."""
-    study = load_yaml(study_text)
-    study["detector"] = load_yaml(detector_text)
+    study = load_yaml(_without_schema(study_text))
+    study["detector"] = load_yaml(_without_schema(detector_text))
     for place, text in included.items():
         holder = study
         for step in place[:-1]:
             holder = holder[step]
-        entry = load_yaml(text).items()
+        entry = load_yaml(_without_schema(text)).items()
         holder[place[-1]] = {k: v for k, v in entry if k not in ("schema", "name", "description")}
     return dump_yaml(study)
 

@@ -1,18 +1,14 @@
 """What the README and the pages of the documentation show is run."""
 
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import detopt
-from detopt.cli import app
 from detopt.study.source_option import source_from
 
 
@@ -97,25 +93,6 @@ def test_files_that_are_named_exist(pages, root):
 OF_THE_READER = {"detectors/layers.yaml", "detectors/mine.yaml", "studies/mine.yaml"}
 
 
-def test_commands_are_ones(pages):
-    """Every line of a shell block that calls detopt has a command, options and a number of arguments that exist."""
-    from typer.main import get_command
-
-    group, seen = get_command(app), 0
-    for page in pages:
-        for block in blocks(page.read_text(), "sh"):
-            for line in block.splitlines():
-                words = shlex.split(line, comments=True)
-                if not words or words[0] != "detopt":
-                    continue
-                seen += 1
-                command, rest = group.commands[words[1]], words[2:]
-                if hasattr(command, "commands"):
-                    command, rest = command.commands[rest[0]], rest[1:]
-                command.make_context(command.name, rest)  # raises where an option or a value is none
-    assert seen > 25
-
-
 def test_what_a_newcomer_does(root, tmp_path, monkeypatch, cli):
     """Getting started, but for the search of the front."""
     text = (root / "docs" / "getting-started.md").read_text()
@@ -134,22 +111,6 @@ def test_what_a_newcomer_does(root, tmp_path, monkeypatch, cli):
     front = re.sub(r"(?m)^objectives:\n(  .*\n)+", objectives, study)
     Path("front.yaml").write_text(front)
     assert list(detopt.load("front.yaml").objectives) == ["d0", "pt", "cost"]
-
-
-def test_the_site_is_built(root, tmp_path):
-    """Without a warning, and so that nothing is fetched from elsewhere."""
-    pytest.importorskip("mkdocs", reason="needs detopt[docs]")
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(root)}
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path)]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    page = (tmp_path / "reference" / "yaml.html").read_text()
-    assert "barrel_layer" in page
-    assert "thickness in radiation lengths" in page
-    assert "detopt explore" in (tmp_path / "reference" / "command-line.html").read_text()
-    for page in tmp_path.rglob("*.html"):
-        fetched = re.findall(r"<(?:script|img|iframe|link)[^>]+(?:src|href)=\"?(https?://[^\"> ]+)", page.read_text())
-        assert [f for f in fetched if "canonical" not in f] == [], page
 
 
 def test_the_scene_files(readme, tmp_path, monkeypatch):
