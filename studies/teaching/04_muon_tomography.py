@@ -220,6 +220,10 @@ for words, tried in (("apart", moved), ("span", enlarged)):
         )
 
 # %% [markdown]
+# Two questions, two answers. Farther out, less matter is misplaced, as far as we go: the few muons that are left point
+# sharply. But they are too few to say how dense the blocks are, and for that 400 mm is best of the four. These are errors
+# of two images each, and so no better than a rough guide; larger panels help with both.
+#
 # ## What to remember
 #
 # * A block is seen by the variance of angles. Its relative error is $1/\sqrt N$ at best, so time buys little: four times
