@@ -20,6 +20,7 @@ __all__ = ["animation", "shown", "write_animation"]
 _FEWEST = 3  # designs that are worth a film
 _EACH, _LAST = 110, 2500  # ms
 _COLOURS = 48
+_PAPER = 250  # what is nearly white is white
 _EMBEDDED = 400_000  # bytes of a file that the page holds itself
 _RESOLUTION = 110  # pixels an inch
 
@@ -121,9 +122,9 @@ def _quantised(picture: np.ndarray) -> Any:
     from PIL import Image
 
     image = Image.fromarray(picture).quantize(_COLOURS)
-    colours, paper = image.getpalette(), image.getpixel((0, 0))
-    if colours is not None and isinstance(paper, int):
-        image.putpalette([*colours[: 3 * paper], 255, 255, 255, *colours[3 * paper + 3 :]])
+    colours = np.array(image.getpalette()).reshape(-1, 3)
+    colours[colours.min(axis=1) >= _PAPER] = 255
+    image.putpalette(colours.ravel().tolist())
     return image
 
 

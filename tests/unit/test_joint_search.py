@@ -92,6 +92,15 @@ def test_steps_and_repetition(searched):
     assert float(again.validated.loss) == float(rounds[0].validated.loss)
 
 
+def test_gradients_with_a_head_at_a_design_that_stands(searched):
+    """Where the muons of both kinds would be further apart, the loss falls."""
+    searcher, _, network, rounds = searched
+    u = rounds[-1].candidate
+    found = searcher.standing(u, rounds[-1].state, network, jax.random.key(8), 1)
+    assert found.shape == (10, 2)
+    assert found[:, 0].mean() < -3 * found[:, 0].std() / 10**0.5
+
+
 def test_a_point_outside_is_never_better(searched):
     point = searched[3][-1].validated
     assert is_better(point, np.inf)
