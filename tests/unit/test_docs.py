@@ -121,3 +121,4 @@ def test_every_command_and_type_is_in_the_reference(site):
     shown = ("element", "field", "source", "objective", "constraint", "head", "search")
     assert [w for kind in shown for w in KINDS[kind] if f"<code>{w}</code>" not in types] == []
     assert json.loads((site / "search" / "search_index.json").read_text())["docs"]
+    assert (site / "search" / "search_index.js").is_file()  # what is read where pages are opened from disk
