@@ -2,7 +2,7 @@
 
 Of one track in one projection the hits y are Gaussian around a straight line, with a covariance V(p) of the resolution and
 of a kick in each plane passed, whose width follows Highland's formula (PDG eq. 34.16 in section 34.3; Lynch and Dahl, NIM B
-58 (1991) 6, doi:10.1016/0168-9002(91)95671-Y). Position and slope of the line are unknown, and are integrated over: H being
+58 (1991) 6, doi:10.1016/0168-583X(91)95671-Y). Position and slope of the line are unknown, and are integrated over: H being
 the derivatives of y with respect to these two,
 
     ln L(p) = -1/2 [chi2 + ln det V + ln det (H^T V^-1 H)] + const.
