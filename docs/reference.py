@@ -1,27 +1,23 @@
 """The reference of the site, written when it is built from what the commands and the classes say of themselves."""
 
-import dataclasses
 import inspect
-import re
 from typing import Any
 
 import typer
 
 from detopt.cli import app
-from detopt.detector.detector import FIELDS
-from detopt.detector.elements import ELEMENTS
+from detopt.detector.cost import Prices
 from detopt.detector.trigger import Trigger
-from detopt.inference.heads import HEADS
 from detopt.parameters import quantities
-from detopt.scoring.terms import CONSTRAINTS, OBJECTIVES
-from detopt.simulation.source import SOURCES
-from detopt.study.settings import SEARCHES, Audit, Tracking
-from detopt.units import format_quantity
+from detopt.simulation.physics import Physics
+from detopt.study.json_schema import KINDS, meaning, properties
+from detopt.study.settings import Audit, Tracking
 
-KINDS: dict[str, dict[str, type]] = {
-    "Elements": ELEMENTS, "Fields": FIELDS, "Sources": SOURCES, "Objectives": OBJECTIVES, "Constraints": CONSTRAINTS,
-    "Heads": HEADS, "Searches": SEARCHES, "Others": {"trigger": Trigger, "tracking": Tracking, "audit": Audit},
+TITLES = {
+    "element": "Elements", "field": "Fields", "scene": "Scenes of a volume", "shape": "Shapes",
+    "random_shape": "Shapes at random", "source": "Sources", "objective": "Objectives", "constraint": "Constraints", "head": "Heads", "search": "Searches",
 }  # fmt: skip
+OTHERS = {"cost": Prices, "trigger": Trigger, "tracking": Tracking, "physics": Physics, "audit": Audit}
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -59,39 +55,30 @@ def _command(name: str, command: Any) -> str:
 
 
 def types() -> str:
-    """Every type of YAML with its numbers."""
+    """Every type of YAML with its fields."""
     lines: list[str] = []
-    for kind, classes in KINDS.items():
-        lines += [f"## {kind}", ""]
+    for title, classes in [*((TITLES[kind], classes) for kind, classes in KINDS.items()), ("Other keys", OTHERS)]:
+        lines += [f"## {title}", ""]
         for word, cls in classes.items():
-            lines += [f"### `{word}`", "", inspect.cleandoc(cls.__doc__ or ""), "", *_fields(cls), ""]
+            lines += [f"### `{word}`", "", meaning(cls), "", *_fields(cls), ""]
     return "\n".join(lines)
 
 
 def _fields(cls: Any) -> list[str]:
     """A table of the fields of a class: what each means, its unit, range and default."""
     declared, rows = quantities(cls), []
-    for field in dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ():
-        if field.name in ("name", "title", "type") or field.name.startswith("_"):
+    for name, field in properties(cls).items():
+        if name in ("name", "title", "type"):
             continue
-        if (q := declared.get(field.name)) is not None:
-            rows.append(f"| `{field.name}` | {_plain(q.doc)} | {q.unit} | {_range(q)} | {_default(field, q.unit)} |")
-        else:
-            rows.append(f"| `{field.name}` | {_plain(_comment(cls, field.name))} | | | {_default(field, '')} |")
+        q, words = declared.get(name), _plain(field.get("description", ""))
+        unit, span = (q.unit, _range(q)) if q is not None else ("", _options(field))
+        default = f"`{field['default']}`" if "default" in field else ""
+        rows.append(f"| `{name}` | {words if q is None else _plain(q.doc)} | {unit} | {span} | {default} |")
     return (
         ["| field | meaning | in units of | range | default |", "| --- | --- | --- | --- | --- |", *rows]
         if rows
         else []
     )
-
-
-def _comment(cls: Any, name: str) -> str:
-    """What stands behind a field in the code of its class."""
-    for owner in cls.__mro__[:-1]:
-        found = re.search(rf"(?m)^    {name}:.*?# (.*)$", inspect.getsource(owner))
-        if found:
-            return found[1]
-    return ""
 
 
 def _range(q: Any) -> str:
@@ -100,15 +87,8 @@ def _range(q: Any) -> str:
     return " and ".join(filter(None, (low, high)))
 
 
-def _default(field: Any, unit: str) -> str:
-    value = field.default
-    if value is dataclasses.MISSING:
-        return "" if field.default_factory is not dataclasses.MISSING else "**needed**"
-    if value is None:
-        return ""
-    if isinstance(value, float | int) and not isinstance(value, bool) and unit:
-        return format_quantity(float(value), unit)
-    return f"`{value}`"
+def _options(field: dict[str, Any]) -> str:
+    return ", ".join(f"`{word}`" for word in field.get("enum", []))
 
 
 def _plain(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The figures of docs/physics.md: detopt beside the reference numbers of its tests. `PYTHONPATH=. python docs/validation_figures.py`"""
+"""The figures of docs/physics.md: detopt beside the reference numbers of its tests."""
 
 from pathlib import Path
 
