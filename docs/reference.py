@@ -14,9 +14,17 @@ from detopt.study.json_schema import KINDS, meaning, properties
 from detopt.study.settings import Audit, Tracking
 
 TITLES = {
-    "element": "Elements", "field": "Fields", "scene": "Scenes of a volume", "shape": "Shapes",
-    "random_shape": "Shapes at random", "source": "Sources", "objective": "Objectives", "constraint": "Constraints", "head": "Heads", "search": "Searches",
-}  # fmt: skip
+    "element": "Elements",
+    "field": "Fields",
+    "scene": "Scenes of a volume",
+    "shape": "Shapes",
+    "random_shape": "Shapes at random",
+    "source": "Sources",
+    "objective": "Objectives",
+    "constraint": "Constraints",
+    "head": "Heads",
+    "search": "Searches",
+}
 OTHERS = {"cost": Prices, "trigger": Trigger, "tracking": Tracking, "physics": Physics, "audit": Audit}
 
 
