@@ -85,7 +85,7 @@ LONG = {"marks": pytest.mark.slow}
         ("expected", (1,)),
         ("expected", (2, 2)),
         ("choices", (1, 2)),
-        ("beam", (2,)),
+        pytest.param("beam", (2,), **LONG),
         pytest.param("beam", (4, 2), **LONG),
         pytest.param("joint", (6, 5), **LONG),
     ],

@@ -12,7 +12,7 @@ from detopt.parameters import Space, Variable
 from detopt.scoring.evaluate import Evaluator
 from detopt.scoring.score import Score
 from detopt.scoring.terms import Resolution
-from detopt.search.gradient import GradientSearcher
+from detopt.search.gradient import GradientSearcher, Position
 from detopt.search.problem import Problem, random_starts
 from detopt.simulation.physics import Physics
 from detopt.simulation.source import Gun
