@@ -52,7 +52,7 @@ class System:
     def variance(self, starts: np.ndarray) -> float:
         """Variance of the best layout found from the starts."""
         *_, last = self.searcher.rounds(Position(self.searcher.init(jnp.asarray(starts))))
-        return float((self.reference * jnp.exp(jnp.min(last.state.best_loss))) ** 2)
+        return float((self.reference * jnp.exp(jnp.min(last.position.state.best_loss))) ** 2)
 
 
 def random(system: System, number: int) -> np.ndarray:
@@ -124,5 +124,5 @@ def test_thickness_between_resolution_and_scattering():
 
     searcher = GradientSearcher(Problem(score, {"var": "minimise"}, {"var": 1.0}, np.ones(1)), 0.05, 50)
     *_, last = searcher.rounds(Position(searcher.init(jnp.array([[0.95]]))))
-    assert float(jnp.exp(last.state.best_loss[0])) == pytest.approx(2 * np.sqrt(a * b), rel=1e-6)
-    assert 0.01 * 1000 ** float(last.state.best_u[0, 0]) == pytest.approx(np.sqrt(a / b), rel=1e-3)
+    assert float(jnp.exp(last.position.state.best_loss[0])) == pytest.approx(2 * np.sqrt(a * b), rel=1e-6)
+    assert 0.01 * 1000 ** float(last.position.state.best_u[0, 0]) == pytest.approx(np.sqrt(a / b), rel=1e-3)
