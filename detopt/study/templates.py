@@ -57,13 +57,7 @@ def copy_template(name: str, out: Path) -> list[Path]:
     wanted += {w: None for origin, target in wanted for w in _companions(origin, target.parent).items()}
     for _, target in wanted:
         _refuse_if_there(target)
-    for origin, target in wanted:
-        line = f"{SCHEMA_LINE}../{_SCHEMA}\n".encode() if target.suffix == ".yaml" else b""
-        _write(target, line + origin.read_bytes())
-    try:
-        write_schema(out / _SCHEMA)
-    except OSError as error:
-        raise _unwritten(out / _SCHEMA, error) from None
+    _write_all({target: origin.read_bytes() for origin, target in wanted}, out)
     return [target for _, target in wanted]
 
 
@@ -71,8 +65,19 @@ def write_detector(table: Path, field: str | None, out: Path) -> Path:
     """Write a detector from a table (see `detector_from_csv`) into `out`/detectors; returns its file. Raises BadInput."""
     text, target = detector_from_csv(table, field), out / "detectors" / f"{table.stem}.yaml"
     _refuse_if_there(target)
-    _write(target, text.encode())
+    _write_all({target: text.encode()}, out)
     return target
+
+
+def _write_all(contents: dict[Path, bytes], out: Path) -> None:
+    """Write files into folders of `out`, and there the schema that they name in their first line."""
+    for target, content in contents.items():
+        line = f"{SCHEMA_LINE}../{_SCHEMA}\n".encode() if target.suffix == ".yaml" else b""
+        _write(target, line + content)
+    try:
+        write_schema(out / _SCHEMA)
+    except OSError as error:
+        raise _unwritten(out / _SCHEMA, error) from None
 
 
 def _refuse_if_there(target: Path) -> None:
